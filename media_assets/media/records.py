@@ -1,0 +1,133 @@
+"""Typed records that the media layer returns: what is known of one file.
+
+Plain frozen dataclasses, so that pydantic can check them when they come back from a worker process. Column names,
+units and the meaning of null are those of ``storage.schemas`` (DESIGN.md section 8): missing is ``None``, never ""
+or 0.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+MediaType = Literal["image", "video"]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What the decoder found the file to be.
+
+    Attributes:
+        media_type: ``image`` or ``video``.
+        mime_type: By content, for example ``image/heic``.
+        format: Short lower-case name by content: jpeg png gif webp heic tiff bmp avif mp4 mov mkv webm avi ...
+        extension: Canonical extension for the stored original, without the dot.
+        width_px: Width of the upright picture.
+        height_px: Height of the upright picture.
+        orientation: EXIF orientation as stored, 1-8; ``None`` when absent or out of range.
+        duration_s: Length of a video or animation in seconds.
+        frame_count: Frames of an animation, pages of a TIFF, frames of a video where the container says so.
+    """
+
+    media_type: MediaType
+    mime_type: str
+    format: str
+    extension: str
+    width_px: int
+    height_px: int
+    orientation: int | None = None
+    duration_s: float | None = None
+    frame_count: int | None = None
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Descriptive metadata of one file; a field a file does not carry is ``None``.
+
+    ``captured_at`` is aware UTC and ``None`` while the offset is unknown; ``captured_at_local`` is the naive wall
+    time as written by the camera.
+    """
+
+    captured_at: datetime | None = None
+    captured_at_local: datetime | None = None
+    utc_offset_minutes: int | None = None
+    captured_at_source: str | None = None
+    camera_make: str | None = None
+    camera_model: str | None = None
+    lens_make: str | None = None
+    lens_model: str | None = None
+    software: str | None = None
+    iso: int | None = None
+    f_number: float | None = None
+    exposure_time_s: float | None = None
+    focal_length_mm: float | None = None
+    focal_length_35mm_mm: float | None = None
+    flash_fired: bool | None = None
+    white_balance: str | None = None
+    metering_mode: str | None = None
+    exposure_program: str | None = None
+    latitude_deg: float | None = None
+    longitude_deg: float | None = None
+    altitude_m: float | None = None
+    gps_at: datetime | None = None
+    title: str | None = None
+    description: str | None = None
+    keywords: tuple[str, ...] | None = None
+    rating: int | None = None
+    creator: str | None = None
+    copyright: str | None = None
+    color_space: str | None = None
+    has_icc_profile: bool | None = None
+    icc_profile_name: str | None = None
+    bit_depth: int | None = None
+    has_alpha: bool | None = None
+    is_animated: bool | None = None
+    is_motion_photo: bool | None = None
+    container: str | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    frame_rate_fps: float | None = None
+    bit_rate_bps: int | None = None
+    rotation_deg: int | None = None
+    pixel_format: str | None = None
+    color_transfer: str | None = None
+    audio_channels: int | None = None
+    sample_rate_hz: int | None = None
+    tags_json: str | None = None
+
+
+@dataclass(frozen=True)
+class Rendition:
+    """One encoded derived picture, written to the scratch folder of the task.
+
+    Attributes:
+        kind: ``thumb_150`` ``thumb_300`` ``thumb_600`` ``thumb_1200`` or ``preview``.
+        file_name: Bare file name inside the scratch folder.
+        format: ``jpeg``.
+        width_px: Width of the encoded picture.
+        height_px: Height of the encoded picture.
+        size_bytes: Length of the encoded file.
+    """
+
+    kind: str
+    file_name: str
+    format: str
+    width_px: int
+    height_px: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class MediaResult:
+    """Everything that one pass over one file gave.
+
+    Attributes:
+        facts: What the file is.
+        metadata: Present when it was asked for.
+        renditions: Present when they were asked for; in the order of their kinds.
+        warnings: Recoverable oddities, for people ("EXIF date 2021:13:45 is not a date").
+    """
+
+    facts: FileFacts
+    metadata: Metadata | None = None
+    renditions: tuple[Rendition, ...] = ()
+    warnings: tuple[str, ...] = field(default=())

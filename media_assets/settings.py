@@ -1,0 +1,192 @@
+"""The one settings object: configuration file, then environment, then flags.
+
+A leaf module: every layer may read settings, settings import no layer but ``media.limits``. Nothing is read at import.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from media_assets.media.limits import Limits
+
+CONFIG_FILE = "media_assets.toml"
+
+
+class SettingsError(Exception):
+    """The configuration is not usable; the message names the setting and how to mend it."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Environment variables are the upper-case names prefixed ``MEDIA_ASSETS_``.
+
+    The file is ``media_assets.toml`` in the working directory, or what ``MEDIA_ASSETS_CONFIG`` names.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MEDIA_ASSETS_", extra="forbid", frozen=True)
+
+    library: str = Field(
+        "library", description="Where originals, renditions, tables and catalog live: a folder, or s3://bucket/prefix."
+    )
+    inbox: str | None = Field(
+        None, description="Where uploads arrive: a folder or s3://bucket/prefix. Default: inbox/ below the library."
+    )
+    state: Path | None = Field(
+        None,
+        description="Local folder for the ledger and the embedded Dagster instance. "
+        "Default: .dagster below a local library, else a folder of the user's state directory.",
+    )
+    ledger_url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy URL of the ledger (postgresql+psycopg2://...). Default: SQLite in the state folder.",
+    )
+    s3_endpoint_url: str | None = Field(
+        None, description="Endpoint of an S3-compatible server, for example MinIO. Default: AWS."
+    )
+    s3_region: str | None = Field(None, description="Region of the bucket. Default: AWS_REGION, else us-east-1.")
+    s3_access_key_id: SecretStr | None = Field(None, description="Access key. Default: the usual AWS_* variables.")
+    s3_secret_access_key: SecretStr | None = Field(None, description="Secret key. Default: the usual AWS_* variables.")
+    public_base_url: str | None = Field(
+        None, description="CDN address in front of the library; goes into renditions.public_url."
+    )
+
+    inbox_settle_s: float = Field(
+        3.0, ge=0, description="A file of a local inbox is left alone until it has not changed for this long (seconds)."
+    )
+    inbox_page_size: PositiveInt = Field(1000, le=1000, description="Objects per page of a listing.")
+    inbox_pages_per_tick: PositiveInt = Field(20, description="Pages that one sensor tick lists at most.")
+    sensor_interval_s: PositiveInt = Field(10, description="Least time between two sensor ticks (seconds).")
+    catalog_interval_s: PositiveInt = Field(
+        60, description="Least time between two compactions while files arrive (seconds)."
+    )
+    batch_max_files: PositiveInt = Field(256, description="Files of one run at most.")
+    batch_max_bytes: PositiveInt = Field(
+        2**30, description="Bytes of one run at most; a larger file gets a run of its own."
+    )
+    batch_max_attempts: PositiveInt = Field(
+        5, description="Attempts at a batch before it waits for `media-assets process`."
+    )
+    batch_dead_after_s: PositiveFloat = Field(
+        120.0, description="A batch whose run gave no sign of life for this long is started again (seconds)."
+    )
+    flush_files: PositiveInt = Field(64, description="Files whose rows and events are written together.")
+    flush_interval_s: PositiveFloat = Field(
+        20.0, description="Rows and events are written at least this often (seconds)."
+    )
+
+    workers: PositiveInt | None = Field(None, description="Decoder processes. Default: one per CPU core.")
+    worker_memory_bytes: PositiveInt = Field(4 * 2**30, description="Address space of one decoder process.")
+    worker_timeout_s: PositiveFloat = Field(300.0, description="Wall-clock time for one file (seconds).")
+    worker_max_tasks: PositiveInt = Field(500, description="Files after which a decoder process is replaced.")
+    verify_originals: bool = Field(
+        True, description="Read a stored original back and compare its SHA-256 (local library)."
+    )
+
+    max_image_bytes: PositiveInt = Field(Limits.max_image_bytes, description="Larger pictures are rejected (bytes).")
+    max_video_bytes: PositiveInt = Field(Limits.max_video_bytes, description="Larger videos are rejected (bytes).")
+    max_pixels: PositiveInt = Field(
+        Limits.max_pixels, description="Larger pictures and video frames are rejected (pixels)."
+    )
+    max_frames: PositiveInt = Field(Limits.max_frames, description="Animations with more frames are rejected.")
+    max_duration_s: PositiveFloat = Field(Limits.max_duration_s, description="Longer videos are rejected (seconds).")
+    max_streams: PositiveInt = Field(Limits.max_streams, description="Containers with more streams are rejected.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of trust: flags, environment, file."""
+        config = Path(os.environ.get("MEDIA_ASSETS_CONFIG", CONFIG_FILE))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config)
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Read the configuration; flags that are ``None`` do not count.
+
+        Raises:
+            SettingsError: A value is of the wrong type or out of range, or the file is not TOML.
+        """
+        config = os.environ.get("MEDIA_ASSETS_CONFIG")
+        if config and not Path(config).is_file():
+            raise SettingsError(
+                f"MEDIA_ASSETS_CONFIG names {config}, which does not exist. Create it or unset the variable."
+            )
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "configuration"
+            raise SettingsError(
+                f"Setting {name}: {first['msg']}. Correct it in {CONFIG_FILE} or in MEDIA_ASSETS_{name.upper()}."
+            ) from None
+        except ValueError as error:
+            raise SettingsError(f"{config or CONFIG_FILE} is not valid TOML: {error}. Correct the file.") from None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the library is a folder of this machine."""
+        return not re.match(r"^(?!file:)[a-z0-9+]+://", self.library)
+
+    @property
+    def library_root(self) -> Path:
+        """The folder of a local library, absolute.
+
+        Raises:
+            SettingsError: The library is not local.
+        """
+        if not self.is_local:
+            raise SettingsError(f"The library {self.library} is not a local folder.")
+        return Path(self.library.removeprefix("file://")).expanduser().absolute()
+
+    @property
+    def library_url(self) -> str:
+        """Absolute folder or URL of the library."""
+        return str(self.library_root) if self.is_local else self.library.rstrip("/")
+
+    @property
+    def inbox_url(self) -> str:
+        """Absolute folder or URL of the inbox."""
+        if self.inbox is None:
+            return f"{self.library_url}/inbox"
+        if re.match(r"^(?!file:)[a-z0-9+]+://", self.inbox):
+            return self.inbox.rstrip("/")
+        return str(Path(self.inbox.removeprefix("file://")).expanduser().absolute())
+
+    @property
+    def state_dir(self) -> Path:
+        """Local folder of the ledger and the embedded Dagster instance; not created here."""
+        if self.state is not None:
+            return self.state.expanduser().absolute()
+        if self.is_local:
+            return self.library_root / ".dagster"
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        name = re.sub(r"[^a-z0-9]+", "-", self.library.lower()).strip("-")[:40]
+        return base / "media_assets" / f"{name}-{hashlib.sha256(self.library_url.encode()).hexdigest()[:8]}"
+
+    @property
+    def ledger_database_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        if self.ledger_url is not None:
+            return self.ledger_url.get_secret_value()
+        return f"sqlite:///{self.state_dir / 'ledger.db'}"
+
+    @property
+    def limits(self) -> Limits:
+        """Limits that each file must meet before it is decoded."""
+        return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})
+
+    @property
+    def worker_count(self) -> int:
+        """Number of decoder processes."""
+        return self.workers or len(
+            os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        )

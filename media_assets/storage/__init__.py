@@ -1,0 +1,1 @@
+"""Object store, keys, inbox, ledger, tables and catalog. The only layer that knows paths and object-store clients."""
