@@ -1,0 +1,422 @@
+"""The ledger: which uploads were seen, which batch they belong to, and what became of them.
+
+Statements only. Which files go into which batch is decided in ``pipeline.intake``; when a batch is requested again is
+decided in ``pipeline.batches``. Works on SQLite (default, one file) and on Postgres (``postgresql+psycopg2://``).
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from media_assets.storage import keys
+from media_assets.storage import ledger_schema as schema
+from media_assets.storage.inbox import InboxObject
+from media_assets.storage.ledger_engine import LedgerEngine, chunks
+from media_assets.storage.ledger_schema import Batch, MediaEntry, Outcome, SweepStatus
+
+
+@dataclass(frozen=True)
+class PageResult:
+    """What recording one page of a listing changed.
+
+    Attributes:
+        new: Uploads that were not known: new files and new versions of known files.
+        conflicts: Source keys that another inbox brought with other bytes; not recorded.
+    """
+
+    new: int
+    conflicts: tuple[str, ...]
+
+
+class Ledger(LedgerEngine):
+    """Durable record of uploads, batches, outcomes and leases. Safe for several processes and threads."""
+
+    # ---------------------------------------------------------------- uploads
+
+    def record_page(
+        self, inbox: str, objects: Sequence[InboxObject], position: str | None, *, take_over: bool
+    ) -> PageResult:
+        """Record one page of a listing and the position of the sweep, in one transaction.
+
+        An upload is new when its key is unknown, its ``(etag, size)`` differs from the recorded one, or it was gone.
+
+        Args:
+            inbox: Normalised URL of the inbox.
+            objects: The page.
+            position: Where the sweep continues; ``None`` at its end.
+            take_over: Whether keys that another inbox brought with other bytes count as new versions. When false
+                they are reported as conflicts and left alone.
+        """
+        now = datetime.now(UTC)
+        by_id = {keys.media_id(found.source_key): found for found in objects}
+        new: list[dict[str, Any]] = []
+        conflicts: list[str] = []
+        with self._transaction() as connection:
+            known = self._rows(connection, by_id)
+            moved = []
+            for media_id, found in by_id.items():
+                row = known.get(media_id)
+                same = row is not None and (row.etag, row.size_bytes) == (found.etag, found.size_bytes)
+                if row is not None and row.inbox != inbox:
+                    if same:
+                        moved.append(media_id)
+                    elif not take_over:
+                        conflicts.append(found.source_key)
+                        continue
+                if row is None or not same or row.state == "gone":
+                    new.append(_pending_row(inbox, media_id, found, now))
+            if moved:
+                for chunk in chunks(moved):
+                    connection.execute(
+                        sa.update(schema.media).where(schema.media.c.media_id.in_(chunk)).values(inbox=inbox)
+                    )
+            for chunk in chunks(new):
+                statement = self._insert(schema.media).values(list(chunk))
+                kept = {"media_id", "source_key", "owner", "month", "first_seen_at", "first_rejected_at"}
+                changed = {name: statement.excluded[name] for name in chunk[0] if name not in kept}
+                connection.execute(
+                    statement.on_conflict_do_update(index_elements=[schema.media.c.media_id], set_=changed)
+                )
+            self._save_sweep(connection, inbox, position, len(objects), now)
+        return PageResult(new=len(new), conflicts=tuple(conflicts))
+
+    def _save_sweep(
+        self, connection: sa.Connection, inbox: str, position: str | None, listed: int, now: datetime
+    ) -> None:
+        row = connection.execute(sa.select(schema.sweep).where(schema.sweep.c.inbox == inbox)).one_or_none()
+        resumed = row is not None and row.position is not None
+        values = {
+            "position": position,
+            "started_at": row.started_at if row is not None and resumed else now,
+            "completed_at": now if position is None else (row.completed_at if row is not None else None),
+            "listed": listed + (row.listed if row is not None and resumed else 0),
+        }
+        statement = self._insert(schema.sweep).values(inbox=inbox, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=[schema.sweep.c.inbox], set_=values))
+
+    def sweep_status(self, inbox: str) -> SweepStatus | None:
+        """Return where the listing of ``inbox`` stands, ``None`` before the first page."""
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(schema.sweep).where(schema.sweep.c.inbox == inbox)).one_or_none()
+        return None if row is None else SweepStatus(**row._asdict())
+
+    def _rows(self, connection: sa.Connection, media_ids: Iterable[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for chunk in chunks(list(media_ids)):
+            statement = sa.select(schema.media).where(schema.media.c.media_id.in_(chunk))
+            found.update({row.media_id: row for row in connection.execute(statement)})
+        return found
+
+    def entries(self, media_ids: Iterable[str]) -> dict[str, MediaEntry]:
+        """Return the known ones of ``media_ids``."""
+        with self._transaction() as connection:
+            return {key: MediaEntry(**row._asdict()) for key, row in self._rows(connection, media_ids).items()}
+
+    def waiting(self, inbox: str, limit: int) -> list[MediaEntry]:
+        """Return pending uploads that no batch has yet, in the order of their source keys."""
+        statement = (
+            sa.select(schema.media)
+            .where(schema.media.c.inbox == inbox, schema.media.c.state == "pending", schema.media.c.batch_id.is_(None))
+            .order_by(schema.media.c.first_seen_at, schema.media.c.source_key)
+            .limit(limit)
+        )
+        with self._transaction() as connection:
+            return [MediaEntry(**row._asdict()) for row in connection.execute(statement)]
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of media files by state."""
+        statement = sa.select(schema.media.c.state, sa.func.count()).group_by(schema.media.c.state)
+        with self._transaction() as connection:
+            return {row[0]: row[1] for row in connection.execute(statement)}
+
+    # ---------------------------------------------------------------- batches
+
+    def create_batches(self, inbox: str, groups: Sequence[Sequence[MediaEntry]]) -> list[Batch]:
+        """Turn groups of waiting uploads into pending batches, in one transaction."""
+        now = datetime.now(UTC)
+        made: list[Batch] = []
+        with self._transaction() as connection:
+            for group in groups:
+                digest = hashlib.sha256(repr(now).encode())
+                for entry in group:
+                    digest.update(repr((entry.source_key, entry.etag, entry.size_bytes)).encode())
+                made.append(
+                    Batch(
+                        batch_id=digest.hexdigest()[:16],
+                        inbox=inbox,
+                        state="pending",
+                        attempt=1,
+                        file_count=len(group),
+                        size_bytes=sum(entry.size_bytes for entry in group),
+                        first_media_id=group[0].media_id,
+                        last_media_id=group[-1].media_id,
+                        created_at=now,
+                        not_before=now,
+                        run_id=None,
+                        worker=None,
+                        heartbeat_at=None,
+                        message=None,
+                    )
+                )
+                connection.execute(schema.batch.insert().values(asdict(made[-1])))
+                for chunk in chunks([entry.media_id for entry in group]):
+                    connection.execute(
+                        sa.update(schema.media)
+                        .where(schema.media.c.media_id.in_(chunk))
+                        .values(batch_id=made[-1].batch_id)
+                    )
+        return made
+
+    def open_batches(self, inbox: str, limit: int, *, with_exhausted: bool = False) -> list[Batch]:
+        """Return the oldest batches that are not done: pending, running, and on request those given up."""
+        states = ["pending", "running", *(["exhausted"] if with_exhausted else [])]
+        statement = (
+            sa.select(schema.batch)
+            .where(schema.batch.c.inbox == inbox, schema.batch.c.state.in_(states))
+            .order_by(schema.batch.c.created_at, schema.batch.c.batch_id)
+            .limit(limit)
+        )
+        with self._transaction() as connection:
+            return [Batch(**row._asdict()) for row in connection.execute(statement)]
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """Return one batch, ``None`` if there is none of that id."""
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id)).one_or_none()
+        return None if row is None else Batch(**row._asdict())
+
+    def batch_counts(self) -> dict[str, int]:
+        """Return the number of batches by state."""
+        statement = sa.select(schema.batch.c.state, sa.func.count()).group_by(schema.batch.c.state)
+        with self._transaction() as connection:
+            return {row[0]: row[1] for row in connection.execute(statement)}
+
+    def batch_members(self, batch_id: str) -> list[MediaEntry]:
+        """Return the files of a batch, in the order of :meth:`waiting`."""
+        statement = (
+            sa.select(schema.media)
+            .where(schema.media.c.batch_id == batch_id)
+            .order_by(schema.media.c.first_seen_at, schema.media.c.source_key)
+        )
+        with self._transaction() as connection:
+            return [MediaEntry(**row._asdict()) for row in connection.execute(statement)]
+
+    def start_batch(self, batch_id: str, run_id: str, worker: str) -> None:
+        """Mark a batch as being worked on by ``run_id`` in process ``worker``."""
+        self._update_batch(
+            batch_id, state="running", run_id=run_id, worker=worker, heartbeat_at=datetime.now(UTC), message=None
+        )
+
+    def heartbeat(self, batch_id: str) -> None:
+        """Say that the run of a batch is alive."""
+        self._update_batch(batch_id, heartbeat_at=datetime.now(UTC))
+
+    def finish_batch(self, batch_id: str) -> bool:
+        """Close a batch if none of its files is pending any more; return whether it was closed."""
+        pending = (
+            sa.select(sa.func.count())
+            .select_from(schema.media)
+            .where(schema.media.c.batch_id == batch_id, schema.media.c.state == "pending")
+        )
+        with self._transaction() as connection:
+            if connection.scalar(pending):
+                return False
+            connection.execute(
+                sa.update(schema.batch).where(schema.batch.c.batch_id == batch_id).values(state="done", message=None)
+            )
+        return True
+
+    def reopen_batch(self, batch: Batch, *, message: str, not_before: datetime, max_attempts: int | None) -> Batch:
+        """Make a batch pending again for its next attempt, or give it up after ``max_attempts``.
+
+        Args:
+            batch: The batch as it was read; nothing happens if another process has moved it on since.
+            message: What went wrong, for ``media-assets status``.
+            not_before: Earliest time of the next attempt.
+            max_attempts: ``None`` never gives up.
+        """
+        state = "exhausted" if max_attempts is not None and batch.attempt >= max_attempts else "pending"
+        attempt = batch.attempt if state == "exhausted" else batch.attempt + 1
+        with self._transaction() as connection:
+            connection.execute(
+                sa.update(schema.batch)
+                .where(schema.batch.c.batch_id == batch.batch_id, schema.batch.c.attempt == batch.attempt)
+                .values(state=state, attempt=attempt, message=message, not_before=not_before, run_id=None, worker=None)
+            )
+        return self.batch(batch.batch_id) or batch
+
+    def _update_batch(self, batch_id: str, **values: Any) -> None:
+        with self._transaction() as connection:
+            connection.execute(sa.update(schema.batch).where(schema.batch.c.batch_id == batch_id).values(**values))
+
+    # ---------------------------------------------------------------- results
+
+    def claim_original(self, owner: str, sha256: str, media_id: str, original_key: str) -> tuple[str, str]:
+        """Return ``(media_id, original_key)`` of the first file that brought these bytes for this owner."""
+        with self._transaction() as connection:
+            connection.execute(
+                self._insert(schema.original)
+                .values(owner=owner, sha256=sha256, original_key=original_key, media_id=media_id)
+                .on_conflict_do_nothing()
+            )
+            row = connection.execute(
+                sa.select(schema.original.c.media_id, schema.original.c.original_key).where(
+                    schema.original.c.owner == owner, schema.original.c.sha256 == sha256
+                )
+            ).one()
+        return row.media_id, row.original_key
+
+    def record_results(
+        self,
+        outcomes: Sequence[Outcome],
+        *,
+        accepted: Iterable[tuple[MediaEntry, str, str]] = (),
+        rejected: Iterable[MediaEntry] = (),
+        gone: Iterable[MediaEntry] = (),
+        failed: Iterable[MediaEntry] = (),
+    ) -> None:
+        """Record what a chunk of a run did, in one transaction, after its rows and events were written.
+
+        Each upload is only moved on if the inbox still shows the version that was worked on; a newer version that
+        was listed meanwhile stays pending.
+
+        Args:
+            outcomes: Results per asset.
+            accepted: ``(entry, sha256, original_key)`` of new accepted originals.
+            rejected: Entries whose upload is rejected.
+            gone: Entries whose upload left the inbox before it was read.
+            failed: Entries that stay pending after an infrastructure error.
+        """
+        now = datetime.now(UTC)
+        with self._transaction() as connection:
+            for entry, sha256, original_key in accepted:
+                self._move_on(
+                    connection,
+                    entry,
+                    state="accepted",
+                    sha256=sha256,
+                    original_key=original_key,
+                    attempts=0,
+                    first_rejected_at=None,
+                )
+            for entry in rejected:
+                self._move_on(
+                    connection,
+                    entry,
+                    state="rejected",
+                    attempts=entry.attempts + 1,
+                    first_rejected_at=entry.first_rejected_at or now,
+                )
+            for entry in gone:
+                self._move_on(connection, entry, state="gone")
+            for entry in failed:
+                self._move_on(connection, entry, attempts=entry.attempts + 1)
+            for chunk in chunks([asdict(one) for one in outcomes]):
+                statement = self._insert(schema.outcome).values(list(chunk))
+                changed = {name: statement.excluded[name] for name in chunk[0] if name not in ("media_id", "asset")}
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=[schema.outcome.c.media_id, schema.outcome.c.asset], set_=changed
+                    )
+                )
+
+    def _move_on(self, connection: sa.Connection, entry: MediaEntry, **values: Any) -> None:
+        connection.execute(
+            sa.update(schema.media)
+            .where(
+                schema.media.c.media_id == entry.media_id,
+                schema.media.c.etag == entry.etag,
+                schema.media.c.size_bytes == entry.size_bytes,
+            )
+            .values(**values)
+        )
+
+    def done_in_lineage(self, root_run_id: str, media_ids: Iterable[str]) -> dict[str, set[str]]:
+        """Return the assets that runs of one lineage have finished (materialized or rejected), by media id."""
+        done: dict[str, set[str]] = {}
+        table = schema.outcome
+        with self._transaction() as connection:
+            for chunk in chunks(list(media_ids)):
+                statement = sa.select(table.c.media_id, table.c.asset).where(
+                    table.c.media_id.in_(chunk), table.c.root_run_id == root_run_id, table.c.state != "failed"
+                )
+                for row in connection.execute(statement):
+                    done.setdefault(row.media_id, set()).add(row.asset)
+        return done
+
+    def lacking(self, inbox: str, assets: Sequence[str]) -> dict[str, set[str]]:
+        """Return, by media id, which of ``assets`` the accepted files of an inbox have no result of."""
+        table, lacking = schema.outcome, {}
+        with self._transaction() as connection:
+            for asset in assets:
+                done = sa.and_(
+                    table.c.media_id == schema.media.c.media_id,
+                    table.c.asset == asset,
+                    table.c.state != "failed",
+                    table.c.input_version == schema.media.c.sha256,
+                )
+                statement = (
+                    sa.select(schema.media.c.media_id)
+                    .select_from(schema.media.outerjoin(table, done))
+                    .where(
+                        schema.media.c.inbox == inbox,
+                        schema.media.c.state == "accepted",
+                        table.c.media_id.is_(None),
+                    )
+                )
+                for row in connection.execute(statement):
+                    lacking.setdefault(row.media_id, set()).add(asset)
+        return lacking
+
+    # ---------------------------------------------------------------- leases
+
+    @contextmanager
+    def lease(self, name: str, holder: str, ttl: timedelta = timedelta(minutes=30)) -> Iterator[bool]:
+        """Hold an exclusive lease for the body; yields whether it was obtained.
+
+        A holder that dies keeps it until ``ttl`` has passed.
+        """
+        now = datetime.now(UTC)
+        table = schema.lease
+        statement = self._insert(table).values(name=name, holder=holder, expires_at=now + ttl)
+        with self._transaction() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[table.c.name],
+                    set_={"holder": holder, "expires_at": now + ttl},
+                    where=(table.c.expires_at < now) | (table.c.holder == holder),
+                )
+            )
+            obtained = connection.scalar(sa.select(table.c.holder).where(table.c.name == name)) == holder
+        try:
+            yield obtained
+        finally:
+            if obtained:
+                with self._transaction() as connection:
+                    connection.execute(sa.delete(table).where(table.c.name == name, table.c.holder == holder))
+
+
+def _pending_row(inbox: str, media_id: str, found: InboxObject, now: datetime) -> dict[str, Any]:
+    return {
+        "media_id": media_id,
+        "source_key": found.source_key,
+        "owner": keys.owner_of(found.source_key),
+        "inbox": inbox,
+        "month": keys.month_of(now),
+        "first_seen_at": now,
+        "etag": found.etag,
+        "size_bytes": found.size_bytes,
+        "modified_at": found.modified_at,
+        "seen_at": now,
+        "state": "pending",
+        "batch_id": None,
+        "attempts": 0,
+        "problem": None if found.problem is None else str(found.problem),
+        "problem_message": found.problem_message,
+        "first_rejected_at": None,
+    }

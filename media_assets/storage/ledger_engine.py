@@ -1,0 +1,104 @@
+"""The database connection of the ledger: dialects, transactions, schema version.
+
+No statements about uploads or batches here; those are in ``ledger.py``.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from media_assets.storage import ledger_schema as schema
+from media_assets.storage.errors import LedgerError
+
+_CHUNK = 400  # rows per statement: far below SQLite's limit of bound variables
+
+
+def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield ``items`` in pieces that fit one statement."""
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
+
+
+def _configure_sqlite(engine: sa.Engine) -> None:
+    """Let several processes share the file: WAL, patience, and write locks taken at the start of a transaction."""
+
+    @sa.event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "busy_timeout=30000", "synchronous=NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    # A transaction that reads first and writes later fails at once when another one wrote in between.
+    @sa.event.listens_for(engine, "begin")
+    def _on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class LedgerEngine:
+    """An open ledger database.
+
+    Args:
+        url: SQLAlchemy URL. ``sqlite:////path/ledger.db`` (parents are created) or ``postgresql+psycopg2://...``.
+
+    Raises:
+        LedgerError: The database cannot be opened or was written by a newer version.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = sa.make_url(url)
+            if parsed.drivername == "postgresql":
+                raise LedgerError(
+                    "A postgresql:// URL selects a driver that Dagster does not use. "
+                    "Write postgresql+psycopg2:// instead."
+                )
+            if parsed.get_backend_name() == "sqlite" and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self._engine = sa.create_engine(parsed)
+            if parsed.get_backend_name() == "sqlite":
+                _configure_sqlite(self._engine)
+            schema.metadata.create_all(self._engine)
+            self._check_version()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            raise LedgerError(
+                f"The ledger cannot be opened ({_first_line(error)}). "
+                "Check the path and the rights of the state folder."
+            ) from error
+
+    def _check_version(self) -> None:
+        with self._engine.begin() as connection:
+            version = connection.scalar(sa.select(schema.ledger_info.c.schema_version))
+            if version is None:
+                connection.execute(schema.ledger_info.insert().values(schema_version=schema.SCHEMA_VERSION))
+            elif version > schema.SCHEMA_VERSION:
+                raise LedgerError(
+                    f"The ledger has schema version {version}, this program knows {schema.SCHEMA_VERSION}. "
+                    "Upgrade media_assets."
+                )
+
+    def close(self) -> None:
+        """Release all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise LedgerError(
+                f"The ledger could not be read or written ({_first_line(error)}). Check free space and the database, "
+                "then run again."
+            ) from error
+
+    def _insert(self, table: sa.Table) -> Any:
+        return postgresql_insert(table) if self._engine.dialect.name == "postgresql" else sqlite_insert(table)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -1,0 +1,213 @@
+"""Tables of the ledger: what the inbox held, what was done with it, and what is being done now.
+
+Only column definitions and the record types that mirror them. Statements live in ``ledger.py``. The ledger is an index
+that can be rebuilt from the catalog and a full listing of the inbox; it never holds the only copy of anything.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+SCHEMA_VERSION = 1
+
+MediaState = Literal["pending", "accepted", "rejected", "gone"]
+BatchState = Literal["pending", "running", "done", "exhausted"]
+OutcomeState = Literal["materialized", "rejected", "failed"]
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """Aware UTC datetimes on every dialect; SQLite alone would hand back naive ones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Refuse naive datetimes, convert the rest to UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("The ledger stores aware datetimes only.")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Attach UTC where the driver dropped it."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData()
+
+ledger_info = sa.Table("ma_ledger", metadata, sa.Column("schema_version", sa.Integer, primary_key=True))
+
+# One row per media file: the upload that the inbox shows now, and the last version that was accepted.
+media = sa.Table(
+    "ma_media",
+    metadata,
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sa.Column("source_key", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("inbox", sa.Text, nullable=False),
+    sa.Column("month", sa.String(7), nullable=False),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("modified_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("batch_id", sa.String(32)),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("problem", sa.String(64)),
+    sa.Column("problem_message", sa.Text),
+    sa.Column("first_rejected_at", UtcDateTime),
+    sa.Column("sha256", sa.String(64)),
+    sa.Column("original_key", sa.Text),
+    sa.Index("ma_media_waiting", "inbox", "state", "batch_id"),
+    sa.Index("ma_media_batch", "batch_id"),
+)
+
+batch = sa.Table(
+    "ma_batch",
+    metadata,
+    sa.Column("batch_id", sa.String(32), primary_key=True),
+    sa.Column("inbox", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("file_count", sa.Integer, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("first_media_id", sa.String(64), nullable=False),
+    sa.Column("last_media_id", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("not_before", UtcDateTime, nullable=False),
+    sa.Column("run_id", sa.String(64)),
+    sa.Column("worker", sa.Text),
+    sa.Column("heartbeat_at", UtcDateTime),
+    sa.Column("message", sa.Text),
+    sa.Index("ma_batch_open", "inbox", "state", "created_at"),
+)
+
+# Which bytes are stored for an owner, and which file brought them first (dedup).
+original = sa.Table(
+    "ma_original",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("original_key", sa.Text, nullable=False),
+    sa.Column("media_id", sa.String(64), nullable=False),
+)
+
+# The latest result of each asset for each file; a retried run looks here for what its lineage has done already.
+outcome = sa.Table(
+    "ma_outcome",
+    metadata,
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sa.Column("asset", sa.String(64), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("input_version", sa.String(64)),
+    sa.Column("code_version", sa.String(64), nullable=False),
+    sa.Column("run_id", sa.String(64), nullable=False),
+    sa.Column("root_run_id", sa.String(64), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+
+sweep = sa.Table(
+    "ma_sweep",
+    metadata,
+    sa.Column("inbox", sa.Text, primary_key=True),
+    sa.Column("position", sa.Text),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("completed_at", UtcDateTime),
+    sa.Column("listed", sa.Integer, nullable=False, default=0),
+)
+
+lease = sa.Table(
+    "ma_lease",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class MediaEntry:
+    """One media file as the ledger knows it.
+
+    ``etag``, ``size_bytes`` and ``state`` describe the upload that the inbox shows now. ``sha256`` and
+    ``original_key`` describe the last *accepted* version; both are ``None`` until there is one. ``month`` is the month
+    (UTC, ``yyyy-mm``) in which the file was first seen and never changes.
+    """
+
+    media_id: str
+    source_key: str
+    owner: str
+    inbox: str
+    month: str
+    first_seen_at: datetime
+    etag: str
+    size_bytes: int
+    modified_at: datetime
+    seen_at: datetime
+    state: MediaState
+    batch_id: str | None
+    attempts: int
+    problem: str | None
+    problem_message: str | None
+    first_rejected_at: datetime | None
+    sha256: str | None
+    original_key: str | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The files of one run. ``run_key`` is new for each attempt, so that Dagster starts each attempt exactly once."""
+
+    batch_id: str
+    inbox: str
+    state: BatchState
+    attempt: int
+    file_count: int
+    size_bytes: int
+    first_media_id: str
+    last_media_id: str
+    created_at: datetime
+    not_before: datetime
+    run_id: str | None
+    worker: str | None
+    heartbeat_at: datetime | None
+    message: str | None
+
+    @property
+    def run_key(self) -> str:
+        """Dagster run key of the current attempt."""
+        return f"{self.batch_id}-{self.attempt}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to one asset of one file in one run.
+
+    ``input_version`` is the SHA-256 of the bytes that were read, ``None`` when nothing could be read.
+    """
+
+    media_id: str
+    asset: str
+    state: OutcomeState
+    input_version: str | None
+    code_version: str
+    run_id: str
+    root_run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """Where the listing of one inbox stands; ``position`` is ``None`` between two sweeps."""
+
+    inbox: str
+    position: str | None
+    started_at: datetime
+    completed_at: datetime | None
+    listed: int
