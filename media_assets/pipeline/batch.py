@@ -1,0 +1,194 @@
+"""Runs the work of one run: many files at once, results in order, rows before events before the ledger.
+
+The caller iterates over chunks and logs the events of each; when it asks for the next chunk, the last one is recorded
+in the ledger. So a run that is killed anywhere leaves rows without events at worst, never events without rows, and the
+next run redoes only what was not recorded (DESIGN.md section 5).
+"""
+
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from media_assets.pipeline.assets import ORIGINAL, REJECTED_TABLE
+from media_assets.pipeline.library import Library
+from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.pipeline.rows import ledger_outcomes, no_longer_rejected, rows_of
+from media_assets.pipeline.selection import RunIdentity, WorkItem
+from media_assets.pipeline.stages import (
+    Extracted,
+    fetch_and_extract,
+    original_key,
+    quarantine,
+    store_sound,
+)
+from media_assets.pipeline.workers import WorkerPool
+from media_assets.storage.errors import StorageError
+from media_assets.storage.tables import PartWriter
+
+_HEARTBEAT_S = 15.0
+_LOOKAHEAD_PER_WORKER = 8
+_LOOKAHEAD_BYTES = 4 * 2**30  # spool space that files waiting for their turn may take
+
+_Step: TypeAlias = "tuple[WorkItem, Future[Extracted | FileOutcome]]"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Files whose rows and objects are written. Their events come next; then ask for the next chunk."""
+
+    outcomes: tuple[FileOutcome, ...]
+    at: datetime
+
+
+def run_work(library: Library, items: Sequence[WorkItem], run: RunIdentity) -> Iterator[Chunk]:
+    """Process ``items`` on all cores and yield what was done, in chunks.
+
+    Infrastructure errors of single files come back as ``failed`` outcomes, after retries. An error while rows are
+    written ends the generator: nothing of that chunk is recorded, and a retry does it again.
+
+    Raises:
+        StorageError: Rows or ledger cannot be written.
+    """
+    if not items:
+        return
+    spool = library.spool(run.run_id)
+    writer = PartWriter(library.store, run.run_id)
+    try:
+        # The pool closes first: without decoders the reading threads end at once.
+        with (
+            _heartbeat(library, run),
+            _executors(library.settings.worker_count) as (readers, writers),
+            library.worker_pool() as pool,
+        ):
+            chunk: list[FileOutcome | Future[FileOutcome]] = []
+            since = time.monotonic()
+            settings = library.settings
+            for step in _in_order(library, pool, readers, spool, items):
+                chunk.append(_reporting(library, _finish(library, writers, step)))
+                if len(chunk) >= settings.flush_files or time.monotonic() - since >= settings.flush_interval_s:
+                    yield from _flush(library, writer, run, chunk)
+                    chunk, since = [], time.monotonic()
+            yield from _flush(library, writer, run, chunk)
+    finally:
+        shutil.rmtree(spool, ignore_errors=True)
+
+
+@contextmanager
+def _executors(workers: int) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
+    """Threads that read (two more than decoders, so that none waits for input) and threads that write."""
+    readers = ThreadPoolExecutor(workers + 2, thread_name_prefix="reader")
+    writers = ThreadPoolExecutor(workers + 1, thread_name_prefix="writer")
+    try:
+        yield readers, writers
+    finally:
+        readers.shutdown(wait=True, cancel_futures=True)
+        writers.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _heartbeat(library: Library, run: RunIdentity) -> Iterator[None]:
+    """Tell the ledger now and then that the run of a batch is alive."""
+    if run.batch_id is None:
+        yield
+        return
+    stop = threading.Event()
+    batch_id = run.batch_id
+
+    def beat() -> None:
+        while not stop.wait(_HEARTBEAT_S):
+            try:
+                library.ledger.heartbeat(batch_id)
+            except StorageError:
+                continue  # the next beat may get through; a run without beats is started again
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _in_order(
+    library: Library, pool: WorkerPool, readers: ThreadPoolExecutor, spool: Path, items: Sequence[WorkItem]
+) -> Iterator[_Step]:
+    """Yield finished files in the order of ``items``, with a bounded number on the way.
+
+    The order makes results repeatable: which of two equal files is the duplicate does not depend on timing.
+    """
+    window: deque[_Step] = deque()
+    on_the_way = 0
+    for item in items:
+        while window and (
+            len(window) >= _LOOKAHEAD_PER_WORKER * pool.count or on_the_way + item.entry.size_bytes > _LOOKAHEAD_BYTES
+        ):
+            on_the_way -= window[0][0].entry.size_bytes
+            yield window.popleft()
+        window.append((item, readers.submit(fetch_and_extract, library, pool, spool, item)))
+        on_the_way += item.entry.size_bytes
+    yield from window
+
+
+def _finish(library: Library, writers: ThreadPoolExecutor, step: _Step) -> FileOutcome | Future[FileOutcome]:
+    """Start storing what was extracted; the claim on the original is made here, in order."""
+    item, future = step
+    extracted = future.result()
+    if isinstance(extracted, FileOutcome):
+        return extracted
+    if extracted.error is not None:
+        return writers.submit(quarantine, library, extracted)
+    first = None
+    if ORIGINAL in item.assets:
+        assert extracted.sha256 is not None  # noqa: S101 - sound files were read
+        key = item.entry.original_key if item.source == "original" else None
+        first = library.ledger.claim_original(
+            item.entry.owner, extracted.sha256, item.entry.media_id, key or original_key(extracted)
+        )
+    return writers.submit(store_sound, library, extracted, first)
+
+
+def _reporting(library: Library, finished: FileOutcome | Future[FileOutcome]) -> FileOutcome | Future[FileOutcome]:
+    """Tell whoever shows progress about a file as soon as it is finished."""
+    tell = library.on_outcome
+    if tell is not None:
+        if isinstance(finished, FileOutcome):
+            tell(finished)
+        else:
+            finished.add_done_callback(lambda future: tell(future.result()))
+    return finished
+
+
+def _flush(
+    library: Library, writer: PartWriter, run: RunIdentity, chunk: Sequence[FileOutcome | Future[FileOutcome]]
+) -> Iterator[Chunk]:
+    """Write rows, hand the chunk to the caller for its events, then record it in the ledger."""
+    if not chunk:
+        return
+    outcomes = tuple(one.result() if isinstance(one, Future) else one for one in chunk)
+    at = datetime.now(UTC)
+    for (table, month), rows in rows_of(outcomes, run, at).items():
+        writer.append(table, month, rows)
+    for month, media_ids in no_longer_rejected(outcomes).items():
+        writer.remove(REJECTED_TABLE, month, media_ids, at)
+    yield Chunk(outcomes, at)
+    from_inbox = [outcome for outcome in outcomes if outcome.source == "inbox"]
+    library.ledger.record_results(
+        ledger_outcomes(outcomes, run, at),
+        accepted=[
+            (outcome.entry, outcome.sha256, outcome.original_key)
+            for outcome in from_inbox
+            if outcome.state == "materialized" and outcome.sha256 is not None and outcome.original_key is not None
+        ],
+        rejected=[outcome.entry for outcome in from_inbox if outcome.state == "rejected"],
+        gone=[outcome.entry for outcome in from_inbox if outcome.state == "gone"],
+        failed=[outcome.entry for outcome in from_inbox if outcome.state == "failed"],
+    )

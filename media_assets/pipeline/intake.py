@@ -1,0 +1,116 @@
+"""From a listing to batches: what the inbox sensor and ``media-assets process`` do before any run starts.
+
+Listing minus ledger (DESIGN.md section 6): no time stamp and no order of keys decides whether an upload is new.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from media_assets.storage.inbox import Inbox
+from media_assets.storage.ledger import Ledger
+from media_assets.storage.ledger_schema import Batch, MediaEntry
+
+_PLAN_AT_ONCE = 5000  # uploads that one call turns into batches; the rest waits for the next tick
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a bounded piece of a sweep found.
+
+    Attributes:
+        listed: Objects that were listed.
+        new: Uploads that were not known.
+        conflicts: Keys that another inbox brought with other bytes; not recorded.
+        completed: Whether the end of the inbox was reached.
+    """
+
+    listed: int
+    new: int
+    conflicts: tuple[str, ...]
+    completed: bool
+
+
+def sweep(
+    ledger: Ledger,
+    inbox: Inbox,
+    *,
+    page_size: int,
+    max_pages: int | None,
+    take_over: bool,
+    on_page: Callable[[int], None] | None = None,
+) -> SweepResult:
+    """Continue the sweep over ``inbox`` for at most ``max_pages`` pages (``None``: from the start to the end).
+
+    The position is kept in the ledger, so that the next call continues; a sweep that reached the end starts over,
+    and so every sweep is a full comparison.
+    """
+    status = ledger.sweep_status(inbox.url)
+    position = status.position if status is not None and max_pages is not None else None
+    listed = new = pages = 0
+    conflicts: list[str] = []
+    while True:
+        page = inbox.list(position, page_size)
+        result = ledger.record_page(inbox.url, page.objects, page.position, take_over=take_over)
+        listed += len(page.objects)
+        new += result.new
+        conflicts += result.conflicts
+        pages += 1
+        position = page.position
+        if on_page is not None:
+            on_page(listed)
+        if position is None or (max_pages is not None and pages >= max_pages):
+            return SweepResult(listed, new, tuple(conflicts), completed=position is None)
+
+
+def plan_batches(
+    ledger: Ledger,
+    inbox_url: str,
+    positions: Callable[[], Mapping[str, int]],
+    *,
+    max_files: int,
+    max_bytes: int,
+) -> list[Batch]:
+    """Put waiting uploads into batches that each cover a contiguous range of partitions.
+
+    New files become neighbours when their partitions are added. Files that have a partition already (new versions)
+    are grouped with their neighbours only, because a ranged run covers everything between its first and last key.
+
+    Args:
+        ledger: Where the uploads wait.
+        inbox_url: Which inbox.
+        positions: Returns the order of the existing partitions; asked only when there is something to plan.
+        max_files: Files of a batch at most.
+        max_bytes: Bytes of a batch at most; a larger file gets a batch of its own.
+    """
+    waiting = ledger.waiting(inbox_url, _PLAN_AT_ONCE)
+    if not waiting:
+        return []
+    order = positions()
+    new = [entry for entry in waiting if entry.media_id not in order]
+    known = sorted((entry for entry in waiting if entry.media_id in order), key=lambda entry: order[entry.media_id])
+    groups = _split(new, max_files, max_bytes)
+    for neighbours in _contiguous(known, order):
+        groups += _split(neighbours, max_files, max_bytes)
+    return ledger.create_batches(inbox_url, groups)
+
+
+def _split(entries: Sequence[MediaEntry], max_files: int, max_bytes: int) -> list[list[MediaEntry]]:
+    groups: list[list[MediaEntry]] = []
+    size = 0
+    for entry in entries:
+        if not groups or len(groups[-1]) >= max_files or size + entry.size_bytes > max_bytes:
+            groups.append([])
+            size = 0
+        groups[-1].append(entry)
+        size += entry.size_bytes
+    return groups
+
+
+def _contiguous(entries: Sequence[MediaEntry], order: Mapping[str, int]) -> list[list[MediaEntry]]:
+    runs: list[list[MediaEntry]] = []
+    for entry in entries:
+        if runs and order[entry.media_id] == order[runs[-1][-1].media_id] + 1:
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+    return runs

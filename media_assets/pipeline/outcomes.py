@@ -1,0 +1,84 @@
+"""What became of each file of a batch: the records that pass from the pipeline to Dagster and to the command line.
+
+Plain data. How outcomes become Parquet rows is in ``rows.py``, how they become Dagster events in ``defs``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from media_assets.media.errors import ContentError
+from media_assets.media.records import MediaResult
+from media_assets.storage.ledger_schema import MediaEntry
+
+FileState = Literal["materialized", "rejected", "failed", "gone"]
+
+
+@dataclass(frozen=True)
+class StoredRendition:
+    """A rendition as it lies in the store. ``data`` is kept for the smallest kind only, as picture for the UI."""
+
+    kind: str
+    key: str
+    public_url: str | None
+    format: str
+    width_px: int
+    height_px: int
+    size_bytes: int
+    data: bytes | None = None
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """The result of one file in one run.
+
+    Attributes:
+        entry: The file as the ledger knew it when the run started.
+        assets: The assets that were asked for.
+        state: ``materialized`` (every asset asked for), ``rejected`` (content error), ``failed`` (infrastructure
+            error, will be retried) or ``gone`` (it left the inbox, or was overwritten, before it was read).
+        sha256: Of the bytes that were read; ``None`` if nothing could be read.
+        result: What the decoder found, if it was materialized.
+        original_key: Where the original is stored.
+        duplicate_of: Media id of the first file of the same owner with the same bytes, if this is not it.
+        renditions: The stored renditions, if they were asked for.
+        verified: Whether the stored original was compared by checksum.
+        error: Why it was rejected.
+        message: Why it failed, for people.
+        quarantine_key: Where the rejected bytes are kept, if they could be read.
+    """
+
+    entry: MediaEntry
+    assets: frozenset[str]
+    state: FileState
+    source: str
+    sha256: str | None = None
+    result: MediaResult | None = None
+    original_key: str | None = None
+    duplicate_of: str | None = None
+    renditions: tuple[StoredRendition, ...] = ()
+    verified: bool = False
+    error: ContentError | None = None
+    message: str | None = None
+    quarantine_key: str | None = None
+
+
+@dataclass
+class BatchSummary:
+    """Counts of a run, for its log, its metadata and its exit status."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    size_bytes: int = 0
+
+    def add(self, outcomes: Iterable[FileOutcome]) -> None:
+        """Count ``outcomes``."""
+        for outcome in outcomes:
+            self.states[outcome.state] += 1
+            self.size_bytes += outcome.entry.size_bytes
+            if outcome.error is not None:
+                self.reasons[str(outcome.error.reason)] += 1
+            if outcome.state == "failed" and outcome.message is not None:
+                self.failures.append(f"{outcome.entry.media_id}: {outcome.message}")

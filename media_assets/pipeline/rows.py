@@ -1,0 +1,141 @@
+"""Outcomes as rows of the tables (DESIGN.md section 8), and as results for the ledger.
+
+Pure conversions; the schemas that the rows must meet are in ``storage.schemas``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from media_assets import __version__
+from media_assets.pipeline.assets import METADATA, ORIGINAL, REJECTED_TABLE, TABLE_OF, THUMBNAILS, code_version
+from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.pipeline.selection import RunIdentity
+from media_assets.storage.ledger_schema import Outcome, OutcomeState
+
+Row = dict[str, Any]
+
+
+def _common(outcome: FileOutcome, asset: str, run: RunIdentity, at: datetime) -> Row:
+    return {
+        "media_id": outcome.entry.media_id,
+        "owner": outcome.entry.owner,
+        "input_version": outcome.sha256,
+        "code_version": code_version(asset),
+        "model": None,
+        "run_id": run.run_id,
+        "computed_at": at,
+    }
+
+
+def _files_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
+    assert outcome.result is not None  # noqa: S101 - materialized outcomes have one
+    facts, entry = outcome.result.facts, outcome.entry
+    return _common(outcome, ORIGINAL, run, at) | {
+        "source_key": entry.source_key,
+        "file_name": entry.source_key.rsplit("/", 1)[-1],
+        "sha256": outcome.sha256,
+        "size_bytes": entry.size_bytes,
+        "media_type": facts.media_type,
+        "mime_type": facts.mime_type,
+        "format": facts.format,
+        "width_px": facts.width_px,
+        "height_px": facts.height_px,
+        "orientation": facts.orientation,
+        "duration_s": facts.duration_s,
+        "frame_count": facts.frame_count,
+        "duplicate_of": outcome.duplicate_of,
+        "original_path": outcome.original_key,
+        "received_at": entry.seen_at,
+        "status": "accepted",
+    }
+
+
+def _metadata_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
+    assert outcome.result is not None  # noqa: S101 - materialized outcomes have one
+    assert outcome.result.metadata is not None  # noqa: S101 - it was asked for
+    return _common(outcome, METADATA, run, at) | asdict(outcome.result.metadata)
+
+
+def _rendition_rows(outcome: FileOutcome, run: RunIdentity, at: datetime) -> list[Row]:
+    return [
+        _common(outcome, THUMBNAILS, run, at)
+        | {
+            "kind": rendition.kind,
+            "path": rendition.key,
+            "public_url": rendition.public_url,
+            "format": rendition.format,
+            "width_px": rendition.width_px,
+            "height_px": rendition.height_px,
+            "size_bytes": rendition.size_bytes,
+            "crop_reason": "none",
+        }
+        for rendition in outcome.renditions
+    ]
+
+
+def _rejected_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
+    assert outcome.error is not None  # noqa: S101 - rejected outcomes have one
+    entry = outcome.entry
+    return _common(outcome, ORIGINAL, run, at) | {
+        "source_key": entry.source_key,
+        "sha256": outcome.sha256,
+        "size_bytes": entry.size_bytes,
+        "stage": outcome.error.stage,
+        "reason_code": str(outcome.error.reason),
+        "permanent": True,
+        "message": outcome.error.message,
+        "tool_version": f"media_assets {__version__}",
+        "attempts": entry.attempts + 1,
+        "first_seen_at": entry.first_rejected_at or at,
+        "last_seen_at": at,
+    }
+
+
+def rows_of(outcomes: Iterable[FileOutcome], run: RunIdentity, at: datetime) -> dict[tuple[str, str], list[Row]]:
+    """Return the rows of a chunk by ``(table, month)``; the month is that in which the file first came."""
+    rows: dict[tuple[str, str], list[Row]] = {}
+    for outcome in outcomes:
+        month = outcome.entry.month
+        if outcome.state == "rejected":
+            rows.setdefault((REJECTED_TABLE, month), []).append(_rejected_row(outcome, run, at))
+        elif outcome.state == "materialized":
+            made = {ORIGINAL: _files_row, METADATA: _metadata_row}
+            for asset, make in made.items():
+                if asset in outcome.assets:
+                    rows.setdefault((TABLE_OF[asset], month), []).append(make(outcome, run, at))
+            if THUMBNAILS in outcome.assets:
+                rows.setdefault((TABLE_OF[THUMBNAILS], month), []).extend(_rendition_rows(outcome, run, at))
+    return rows
+
+
+def no_longer_rejected(outcomes: Iterable[FileOutcome]) -> dict[str, list[str]]:
+    """Return, by month, the files that were rejected before and are sound now."""
+    cleared: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.state == "materialized" and outcome.entry.first_rejected_at is not None:
+            cleared.setdefault(outcome.entry.month, []).append(outcome.entry.media_id)
+    return cleared
+
+
+_LEDGER_STATE: dict[str, OutcomeState] = {"materialized": "materialized", "rejected": "rejected", "failed": "failed"}
+
+
+def ledger_outcomes(outcomes: Iterable[FileOutcome], run: RunIdentity, at: datetime) -> list[Outcome]:
+    """Return the results per asset for the ledger."""
+    return [
+        Outcome(
+            media_id=outcome.entry.media_id,
+            asset=asset,
+            state=_LEDGER_STATE[outcome.state],
+            input_version=outcome.sha256,
+            code_version=code_version(asset),
+            run_id=run.run_id,
+            root_run_id=run.root_run_id,
+            at=at,
+        )
+        for outcome in outcomes
+        if outcome.state in _LEDGER_STATE
+        for asset in sorted(outcome.assets)
+    ]
