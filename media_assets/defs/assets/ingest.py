@@ -1,0 +1,95 @@
+"""Op ``ingest``: ``original``, ``metadata`` and ``thumbnails`` of many files in one run, from one read and one decode.
+
+The op asks the pipeline for work and turns outcomes into events. What happens to a file is in ``pipeline``.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from media_assets.defs.checks import INGEST_CHECKS, CheckFacts
+from media_assets.defs.events import materializations
+from media_assets.defs.partitions import media_partitions
+from media_assets.defs.tags import BATCH_TAG
+from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS, code_version
+from media_assets.pipeline.batch import run_work
+from media_assets.pipeline.library import Library
+from media_assets.pipeline.liveness import this_process
+from media_assets.pipeline.outcomes import BatchSummary
+from media_assets.pipeline.selection import RunIdentity, select_work
+from media_assets.storage.errors import StorageError
+
+# Also the chunk of a backfill: enough files to make the start of a run cheap, few enough to lose little with it.
+PARTITIONS_PER_RUN = 256
+
+_DESCRIPTIONS = {
+    ORIGINAL: "The validated upload, stored once per owner and content. One row per file in table `files`.",
+    METADATA: "Capture time, camera, exposure, position and codec of each file. Table `metadata`.",
+    THUMBNAILS: "Upright sRGB JPEG renditions: 150, 300, 600, 1200 px and the 1600-px preview. Table `renditions`.",
+}
+
+
+def _spec(name: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        deps=[] if name == ORIGINAL else [ORIGINAL],
+        # Yields nothing: a partition is materialized only by its own event (see ``defs.events``).
+        skippable=True,
+        group_name="ingest",
+        description=_DESCRIPTIONS[name],
+        code_version=code_version(name),
+        kinds={"python", "parquet"},
+        partitions_def=media_partitions,
+    )
+
+
+@dg.multi_asset(
+    name="ingest",
+    specs=[_spec(ORIGINAL), _spec(METADATA), _spec(THUMBNAILS)],
+    check_specs=INGEST_CHECKS,
+    can_subset=True,
+    partitions_def=media_partitions,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=PARTITIONS_PER_RUN),
+)
+def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]) -> Iterator[dg.AssetCheckResult]:
+    """Store, read and render the media files of the run's partitions."""
+    media_ids = list(context.partition_keys)  # asks the database for all partitions: once per run
+    assets = [key.path[-1] for key in context.selected_asset_keys]
+    run = RunIdentity(
+        run_id=context.run_id,
+        root_run_id=context.run.root_run_id or context.run_id,
+        batch_id=context.run.tags.get(BATCH_TAG),
+    )
+    summary, facts = BatchSummary(), CheckFacts()
+    try:
+        if run.batch_id is not None:
+            library.ledger.start_batch(run.batch_id, run.run_id, this_process())
+        selection = select_work(library.ledger, media_ids, assets, run)
+        context.log.info(
+            f"{len(selection.items)} of {len(media_ids)} files to do, {len(selection.already_done)} done already, "
+            f"{len(selection.not_ingested)} not ingested yet"
+        )
+        for chunk in run_work(library, selection.items, run):
+            for outcome in chunk.outcomes:
+                for event in materializations(outcome):
+                    context.log_event(event)
+            summary.add(chunk.outcomes)
+            facts.add(chunk.outcomes)
+            context.log.info(f"{sum(summary.states.values())}/{len(selection.items)} files: {dict(summary.states)}")
+        if run.batch_id is not None:
+            library.ledger.finish_batch(run.batch_id)
+    except StorageError as error:
+        raise dg.Failure(description=str(error)) from error
+    for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
+        yield facts.result(check.name)
+    if selection.unknown:
+        summary.failures.append(
+            f"{len(selection.unknown)} partitions are unknown to the ledger, for example {selection.unknown[0]}. "
+            "Delete these partitions, or upload their files again."
+        )
+    if summary.failures:
+        raise dg.Failure(
+            description=f"{len(summary.failures)} files could not be processed and will be tried again. First: "
+            f"{summary.failures[0]}",
+            metadata={"failures": dg.MetadataValue.md("\n".join(f"- {line}" for line in summary.failures[:50]))},
+        )

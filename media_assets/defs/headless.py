@@ -1,0 +1,69 @@
+"""Runs batches and the catalog in this process, through the same definitions, for ``media-assets process``.
+
+No daemon and no web server; the runs and their events are in the instance and in the UI all the same.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
+
+from media_assets.defs.build import build_definitions
+from media_assets.defs.jobs import catalog_job, ingest_job
+from media_assets.defs.partitions import PARTITIONS_NAME
+from media_assets.defs.tags import batch_tags, range_tags
+from media_assets.pipeline.library import Library
+from media_assets.storage.ledger_schema import Batch
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class HeadlessRunner:
+    """Executes ranged runs in this process.
+
+    Args:
+        library: An open library; its Dagster home must be in ``DAGSTER_HOME``.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._instance = dg.DagsterInstance.get()
+        self._definitions = build_definitions(library=library)
+        logging.getLogger("dagster").setLevel(logging.CRITICAL)
+
+    def positions(self) -> Mapping[str, int]:
+        """Return the order of the existing partitions."""
+        return {key: at for at, key in enumerate(self._instance.get_dynamic_partitions(PARTITIONS_NAME))}
+
+    def run_batch(self, batch: Batch, media_ids: Sequence[str], assets: Iterable[str]) -> str | None:
+        """Run one batch; return ``None`` or why it failed."""
+        self._instance.add_dynamic_partitions(PARTITIONS_NAME, list(media_ids))
+        return self._execute(ingest_job.name, batch_tags(batch), assets)
+
+    def run_range(self, first: str, last: str, assets: Iterable[str]) -> str | None:
+        """Materialize ``assets`` for existing partitions; return ``None`` or why it failed."""
+        return self._execute(ingest_job.name, range_tags(first, last), assets)
+
+    def run_catalog(self) -> str | None:
+        """Compact the catalog; return ``None`` or why it failed."""
+        return self._execute(catalog_job.name, {}, ["catalog"])
+
+    def _execute(self, job_name: str, tags: Mapping[str, str], assets: Iterable[str]) -> str | None:
+        job = self._definitions.resolve_job_def(job_name)
+        result = job.execute_in_process(
+            instance=self._instance,
+            tags=dict(tags),
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            run_config=_QUIET,
+            raise_on_error=False,
+        )
+        if result.success:
+            return None
+        for event in result.all_events:
+            failure = event.step_failure_data if event.is_step_failure else None
+            if failure is not None:
+                user = failure.user_failure_data
+                if user is not None and user.description:
+                    return user.description
+                return failure.error.to_string().splitlines()[0] if failure.error else "a step failed"
+        return f"run {result.run_id} failed; its log says why"

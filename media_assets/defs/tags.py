@@ -1,0 +1,32 @@
+"""Tags of runs: Dagster's own for ranges and priorities, ours for batches.
+
+Only names and the dictionary that a batch's run carries.
+"""
+
+from media_assets.storage.ledger_schema import Batch
+
+BATCH_TAG = "media_assets/batch"
+RUN_KEY_TAG = "media_assets/run_key"
+
+_RANGE_START_TAG = "dagster/asset_partition_range_start"
+_RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+# New arrivals overtake a running backfill, whose runs have priority 0.
+_PRIORITY = "10"
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Return the tags of a run over the partitions ``first`` to ``last``, in the order of their insertion."""
+    return {_RANGE_START_TAG: first, _RANGE_END_TAG: last}
+
+
+def batch_tags(batch: Batch) -> dict[str, str]:
+    """Return the tags of the run that does the current attempt at ``batch``."""
+    return {
+        **range_tags(batch.first_media_id, batch.last_media_id),
+        BATCH_TAG: batch.batch_id,
+        RUN_KEY_TAG: batch.run_key,
+        "dagster/priority": _PRIORITY,
+        # The sensor starts failed batches again, with back-off; the daemon's own retries would double them.
+        "dagster/max_retries": "0",
+    }
