@@ -1,0 +1,121 @@
+"""How commands speak: tables for people, JSON for programs, errors without tracebacks.
+
+Results go to standard output, progress and errors to standard error, so that pipes stay clean.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from functools import wraps
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from media_assets.settings import SettingsError
+from media_assets.storage.errors import StorageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+console = Console(highlight=False)
+progress_console = Console(stderr=True, highlight=False)
+
+
+class UserError(click.ClickException):
+    """An error for people: one message, no traceback.
+
+    Attributes:
+        exit_code: 1 when something failed, 2 when the call or the configuration was wrong.
+    """
+
+    def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn errors of settings and storage into :class:`UserError`."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except SettingsError as error:
+            raise UserError(str(error), EXIT_USAGE) from error
+        except StorageError as error:
+            raise UserError(str(error)) from error
+
+    return wrapped
+
+
+def _plain(value: object) -> object:
+    """JSON for what Parquet and DuckDB hand out; times as ISO 8601."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, one document."""
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """Print rows for people. Values are shown as text, never as markup: they come from files."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: object) -> Text:
+    if value is None:
+        return Text("-", style="dim")
+    if isinstance(value, datetime):
+        return Text(value.isoformat(sep=" ", timespec="seconds"))
+    if isinstance(value, float):
+        return Text(f"{value:.6g}", justify="right")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Text(str(value), justify="right")
+    # Control characters could move the cursor or recolour the terminal.
+    return Text("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value)))
+
+
+def print_pairs(pairs: Mapping[str, object]) -> None:
+    """Print names and values, one pair a line."""
+    width = max(map(len, pairs), default=0)
+    for name, value in pairs.items():
+        console.print(Text(f"{name:<{width}}  ") + _cell(value))
+
+
+def fail(message: str, exit_code: int = EXIT_FAILED) -> NoReturn:
+    """End the command with a message."""
+    raise UserError(message, exit_code)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--json`` to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(command)
+
+
+def library_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--library`` to a command."""
+    return click.option(
+        "--library",
+        metavar="DIR|URL",
+        help="Folder or s3://bucket/prefix of the library.  [default: MEDIA_ASSETS_LIBRARY, else ./library]",
+    )(command)

@@ -1,0 +1,303 @@
+"""``media-assets process``: everything for a folder, headless, through the same Dagster definitions."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from media_assets.commands.output import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    UserError,
+    console,
+    json_option,
+    library_option,
+    print_json,
+    print_table,
+    progress_console,
+    reports_errors,
+)
+from media_assets.instance import prepare_home
+from media_assets.pipeline.assets import INGEST_ASSETS, ORIGINAL
+from media_assets.pipeline.intake import plan_batches, sweep
+from media_assets.pipeline.library import Library
+from media_assets.pipeline.liveness import is_dead
+from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.settings import Settings
+from media_assets.storage.inbox import Inbox
+from media_assets.storage.inbox_views import view_url
+from media_assets.storage.ledger_schema import Batch
+
+if TYPE_CHECKING:
+    from media_assets.defs.headless import HeadlessRunner
+
+_OPEN_AT_ONCE = 100_000
+_SHOWN_REJECTS = 20
+
+
+@dataclass
+class Report:
+    """What one call did; also its JSON form."""
+
+    path: str
+    library: str
+    listed: int = 0
+    new: int = 0
+    unchanged: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    rejected: list[dict[str, object]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def note(self, outcome: FileOutcome) -> None:
+        """Count one finished file."""
+        self.states[outcome.state] += 1
+        if outcome.error is not None:
+            self.rejected.append(
+                {
+                    "source_key": outcome.entry.source_key,
+                    "reason_code": str(outcome.error.reason),
+                    "message": outcome.error.message,
+                }
+            )
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every file was processed or cleanly rejected."""
+        return EXIT_FAILED if self.failures else 0
+
+
+@click.command()
+@click.argument("path", metavar="PATH")
+@library_option
+@click.option("--assets", metavar="A,B,...", help=f"Only these assets.  [default: {','.join(INGEST_ASSETS)}]")
+@click.option("--owner", metavar="NAME", help="Owner of all files, instead of the first folder below PATH.")
+@click.option("--workers", type=click.IntRange(min=1), help="Decoder processes.  [default: one per core]")
+@json_option
+@reports_errors
+def process(
+    path: str, library: str | None, assets: str | None, owner: str | None, workers: int | None, as_json: bool
+) -> None:
+    """Process every media file below PATH (a folder, a file, or s3://bucket/prefix) into the library.
+
+    Files that were processed before and have not changed are skipped. Interrupted work continues where it stopped.
+    Exit status: 0 when every file was processed or cleanly rejected, 1 when something failed, 2 on wrong usage.
+    """
+    wanted = _parse_assets(assets)
+    settings = Settings.load(library=library, inbox=path, workers=workers)
+    _check_source(settings)
+    opened = Library(settings)
+    try:
+        report = _process(opened, settings, wanted, owner, quiet=as_json)
+    except KeyboardInterrupt:
+        raise UserError("Stopped. Run the same command again to continue.", EXIT_INTERRUPTED) from None
+    finally:
+        opened.close()
+    if as_json:
+        print_json({**report.__dict__, "states": dict(report.states), "exit_code": report.exit_code})
+    else:
+        _print(report)
+    raise SystemExit(report.exit_code)
+
+
+def _parse_assets(text: str | None) -> tuple[str, ...]:
+    names = INGEST_ASSETS if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in INGEST_ASSETS]
+    if unknown or not names:
+        raise UserError(
+            f"Unknown asset {unknown[0] if unknown else '(none)'}. Known: {', '.join(INGEST_ASSETS)}.", EXIT_USAGE
+        )
+    return names
+
+
+def _check_source(settings: Settings) -> None:
+    """Name the user's own mistake before anything is created."""
+    if "://" in settings.inbox_url:
+        return
+    source = Path(settings.inbox_url)
+    if not source.exists():
+        raise UserError(f"{source} does not exist. Check the path.", EXIT_USAGE)
+    if not os.access(source, os.R_OK | (os.X_OK if source.is_dir() else 0)):
+        raise UserError(f"{source} cannot be read. Fix its permissions (chmod, chown).", EXIT_USAGE)
+    if settings.is_local and source == settings.library_root:
+        raise UserError(f"{source} is the library itself. Name the folder that holds the media files.", EXIT_USAGE)
+
+
+def _source(library: Library, owner: str | None) -> Inbox:
+    """Open what is to be processed; the user says that it is complete, so there is no settle time."""
+    url = library.settings.inbox_url
+    path = None if "://" in url else Path(url)
+    if path is not None and path.is_file():
+        url = view_url(str(path.parent), owner=owner, file=path.name)
+    else:
+        url = view_url(url, owner=owner)
+    return library.inbox(url, settle_s=0.0)
+
+
+def _process(library: Library, settings: Settings, wanted: Sequence[str], owner: str | None, *, quiet: bool) -> Report:
+    started = datetime.now(UTC)
+    inbox = _source(library, owner)
+    report = Report(path=settings.inbox_url, library=settings.library_url)
+    with _progress(quiet) as progress:
+        _list(library, inbox, report, progress)
+        runner = _Runner(library, prepare_home(settings))
+        _work(library, inbox, runner, wanted, report, progress)
+        if library.pending_parts():
+            task = progress.add_task("Catalog", total=1)
+            if (message := runner.get().run_catalog()) is not None:
+                report.failures.append(f"catalog: {message}")
+            progress.advance(task)
+    report.unchanged = max(0, report.listed - sum(report.states.values()))
+    report.seconds = round((datetime.now(UTC) - started).total_seconds(), 2)
+    return report
+
+
+class _Runner:
+    """Imports Dagster when the first run is needed: a call with nothing to do stays quick."""
+
+    def __init__(self, library: Library, home: Path) -> None:
+        self._library = library
+        self._home = home
+        self._runner: HeadlessRunner | None = None
+
+    def get(self) -> "HeadlessRunner":
+        if self._runner is None:
+            os.environ["DAGSTER_HOME"] = str(self._home)
+            from media_assets.defs.headless import HeadlessRunner
+
+            self._runner = HeadlessRunner(self._library)
+        return self._runner
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=progress_console, disable=quiet) as progress:
+        yield progress
+
+
+def _list(library: Library, inbox: Inbox, report: Report, progress: Progress) -> None:
+    task = progress.add_task("Listing", total=None)
+    found = sweep(
+        library.ledger,
+        inbox,
+        page_size=library.settings.inbox_page_size,
+        max_pages=None,
+        take_over=False,
+        on_page=lambda listed: progress.update(task, completed=listed),
+    )
+    progress.update(task, total=found.listed, completed=found.listed)
+    if found.conflicts:
+        raise UserError(
+            f"{len(found.conflicts)} files have the names of other files that came from another folder, for example "
+            f"{found.conflicts[0]}. Give these an owner of their own: --owner NAME.",
+            EXIT_USAGE,
+        )
+    report.listed, report.new = found.listed, found.new
+
+
+def _work(
+    library: Library, inbox: Inbox, runner: _Runner, wanted: Sequence[str], report: Report, progress: Progress
+) -> None:
+    settings = library.settings
+    plan_batches(
+        library.ledger,
+        inbox.url,
+        lambda: runner.get().positions(),
+        max_files=settings.batch_max_files,
+        max_bytes=settings.batch_max_bytes,
+    )
+    batches = _claimable(library, inbox.url)
+    lacking = library.ledger.lacking(inbox.url, wanted)
+    total = sum(batch.file_count for batch in batches) + len(lacking)
+    if not total:
+        return
+    task = progress.add_task("Processing", total=total)
+
+    def note(outcome: FileOutcome) -> None:
+        progress.advance(task)
+        report.note(outcome)
+
+    library.on_outcome = note
+    for batch in batches:
+        _run_batch(library, runner, batch, {ORIGINAL, *wanted}, report)
+    for media_ids, assets in _ranges(lacking, runner.get().positions(), settings.batch_max_files):
+        if (message := runner.get().run_range(media_ids[0], media_ids[-1], assets)) is not None:
+            report.failures.append(message)
+    progress.update(task, completed=total)
+
+
+def _claimable(library: Library, inbox_url: str) -> list[Batch]:
+    """Open batches, reopened if they were given up or their process died; those that are in work are left."""
+    now = datetime.now(UTC)
+    dead_after = timedelta(seconds=library.settings.batch_dead_after_s)
+    claimed = []
+    for batch in library.ledger.open_batches(inbox_url, _OPEN_AT_ONCE, with_exhausted=True):
+        if batch.state == "running":
+            silent = batch.heartbeat_at is None or now - batch.heartbeat_at >= dead_after
+            if not silent and not (batch.worker is not None and is_dead(batch.worker)):
+                continue
+        fresh = batch.state == "pending" and batch.run_id is None and batch.attempt == 1
+        claimed.append(
+            batch
+            if fresh
+            else library.ledger.reopen_batch(
+                batch, message="Started again by `media-assets process`.", not_before=now, max_attempts=None
+            )
+        )
+    return claimed
+
+
+def _run_batch(library: Library, runner: _Runner, batch: Batch, assets: set[str], report: Report) -> None:
+    members = library.ledger.batch_members(batch.batch_id)
+    message = runner.get().run_batch(batch, [entry.media_id for entry in members], assets)
+    if message is not None:
+        report.failures.append(message)
+        library.ledger.reopen_batch(batch, message=message, not_before=datetime.now(UTC), max_attempts=None)
+
+
+def _ranges(
+    lacking: Mapping[str, set[str]], positions: Mapping[str, int], max_files: int
+) -> Iterator[tuple[list[str], set[str]]]:
+    """Yield neighbouring partitions that lack the same assets, as ranges."""
+    group: list[str] = []
+    for media_id in sorted((one for one in lacking if one in positions), key=lambda one: positions[one]):
+        if group and (
+            positions[media_id] != positions[group[-1]] + 1
+            or lacking[media_id] != lacking[group[-1]]
+            or len(group) >= max_files
+        ):
+            yield group, lacking[group[-1]]
+            group = []
+        group.append(media_id)
+    if group:
+        yield group, lacking[group[-1]]
+
+
+def _print(report: Report) -> None:
+    done = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items())) or "nothing to do"
+    console.print(f"{report.listed} files listed, {report.unchanged} unchanged; {done}; {report.seconds} s.")
+    if report.rejected:
+        print_table(
+            ("rejected file", "reason", "message"),
+            [(row["source_key"], row["reason_code"], row["message"]) for row in report.rejected[:_SHOWN_REJECTS]],
+        )
+        if len(report.rejected) > _SHOWN_REJECTS:
+            console.print(f"... and {len(report.rejected) - _SHOWN_REJECTS} more: media-assets rejected")
+    for failure in report.failures:
+        progress_console.print(f"failed: {failure}", style="red", markup=False)
+    console.print(f"Library: {report.library}", markup=False, soft_wrap=True)
