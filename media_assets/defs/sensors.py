@@ -68,7 +68,7 @@ def _settle(instance: dg.DagsterInstance, library: Library, batch: Batch, now: d
 
 def _cursor(library: Library, found: SweepResult) -> str:
     """For people: the state of the sweep itself is in the ledger."""
-    status = library.ledger.sweep_status(library.settings.inbox_url)
+    status = library.ledger.sweep_status(library.inbox().url)
     completed = status.completed_at.isoformat(timespec="seconds") if status and status.completed_at else None
     return json.dumps({"listed": found.listed, "new": found.new, "last_full_sweep": completed})
 
@@ -120,7 +120,7 @@ def catalog_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     running = context.instance.get_run_records(dg.RunsFilter(job_name=catalog_job.name, statuses=_IN_PROGRESS), limit=1)
     if running:
         return dg.SensorResult(skip_reason="A compaction is running.")
-    busy = library.ledger.open_batches(library.settings.inbox_url, 1)
+    busy = library.ledger.open_batches(library.inbox().url, 1)
     last = datetime.fromisoformat(context.cursor) if context.cursor else None
     interval = timedelta(seconds=library.settings.catalog_interval_s)
     if busy and last is not None and now - last < interval:

@@ -184,6 +184,17 @@ class Ledger(LedgerEngine):
         with self._transaction() as connection:
             return [Batch(**row._asdict()) for row in connection.execute(statement)]
 
+    def unfinished(self, limit: int) -> list[Batch]:
+        """Return the oldest batches of all inboxes that are not done."""
+        statement = (
+            sa.select(schema.batch)
+            .where(schema.batch.c.state != "done")
+            .order_by(schema.batch.c.created_at, schema.batch.c.batch_id)
+            .limit(limit)
+        )
+        with self._transaction() as connection:
+            return [Batch(**row._asdict()) for row in connection.execute(statement)]
+
     def batch(self, batch_id: str) -> Batch | None:
         """Return one batch, ``None`` if there is none of that id."""
         with self._transaction() as connection:

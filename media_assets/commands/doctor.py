@@ -1,0 +1,191 @@
+"""``media-assets doctor``: is everything that a run needs in place, and is what is marked as done really there?"""
+
+import io
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import click
+from rich.text import Text
+
+from media_assets.commands.existing import open_existing
+from media_assets.commands.output import EXIT_FAILED, console, json_option, library_option, print_json, reports_errors
+from media_assets.commands.status import PARTITION_LIMIT, SQLITE_PARTITION_LIMIT
+from media_assets.instance import prepare_home
+from media_assets.pipeline.consistency import find_inconsistencies
+from media_assets.pipeline.library import CompactionBusyError, Library
+from media_assets.pipeline.workers import Task, WorkerStartError
+from media_assets.settings import Settings
+from media_assets.storage import catalog
+from media_assets.storage.errors import StorageError
+from media_assets.storage.schemas import TABLES
+
+_PACKAGES = (
+    "dagster",
+    "dagster-webserver",
+    "Pillow",
+    "pillow-heif",
+    "av",
+    "pyarrow",
+    "duckdb",
+    "obstore",
+    "SQLAlchemy",
+)
+_LOW_DISK_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    check: str
+    state: Literal["ok", "warning", "failed"]
+    message: str
+
+
+_Check = Callable[[Library, bool], Iterator[Finding]]
+
+
+@click.command()
+@library_option
+@click.option("--deep", is_flag=True, help="Also look for the row and the objects of every materialized partition.")
+@json_option
+@reports_errors
+def doctor(library: str | None, deep: bool, as_json: bool) -> None:
+    """Check packages, codecs, storage, inbox, ledger, Dagster instance and catalog. Exit status 1 if one fails."""
+    settings = Settings.load(library=library)
+    opened = open_existing(settings)
+    os.environ["DAGSTER_HOME"] = str(prepare_home(settings))
+    findings = [finding for check in _CHECKS for finding in _guarded(check, opened, deep)]
+    opened.close()
+    failed = any(finding.state == "failed" for finding in findings)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        styles = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+        for finding in findings:
+            console.print(
+                Text(f"{finding.state:<8}", style=styles[finding.state])
+                + Text(f"{finding.check:<12}{finding.message}"),
+                soft_wrap=True,
+            )
+    raise SystemExit(EXIT_FAILED if failed else 0)
+
+
+def _guarded(check: _Check, library: Library, deep: bool) -> Iterator[Finding]:
+    name = check.__name__.strip("_")
+    try:
+        yield from check(library, deep)
+    except (StorageError, WorkerStartError, CompactionBusyError, OSError) as error:
+        yield Finding(name, "failed", str(error))
+
+
+def _packages(library: Library, deep: bool) -> Iterator[Finding]:
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    yield Finding("packages", "ok", f"Python {sys.version.split()[0]}, {versions}")
+
+
+def _codecs(library: Library, deep: bool) -> Iterator[Finding]:
+    """Decode a picture of each kind in a real decoder process."""
+    import pillow_heif
+    from PIL import Image, features
+
+    pillow_heif.register_heif_opener()
+    picture = Image.linear_gradient("L").convert("RGB")
+    with tempfile.TemporaryDirectory() as folder, library.worker_pool() as pool:
+        for name in ("JPEG", "PNG", "WEBP", "HEIF"):
+            path, scratch = Path(folder) / name, Path(folder) / f"{name}-out"
+            scratch.mkdir()
+            data = io.BytesIO()
+            picture.save(data, name)
+            path.write_bytes(data.getvalue())
+            task = Task(path, scratch, f"probe.{name.lower()}", metadata=True, renditions=True)
+            pool.submit(task).result()
+    avif = "with AVIF" if features.check("avif") else "without AVIF"
+    yield Finding("codecs", "ok", f"{library.settings.worker_count} decoder processes; JPEG, PNG, WebP, HEIC; {avif}")
+
+
+def _storage(library: Library, deep: bool) -> Iterator[Finding]:
+    key, data = f"tables/doctor-{uuid.uuid4().hex}", os.urandom(64)
+    library.store.put_bytes(key, data)
+    same = library.store.get_bytes(key) == data
+    library.store.delete(key)
+    yield Finding(
+        "storage",
+        "ok" if same else "failed",
+        f"{library.store.url} can be written and read" if same else "What was written reads back differently.",
+    )
+    folder = library.settings.library_root if library.settings.is_local else library.settings.state_dir
+    free = shutil.disk_usage(folder).free
+    state: Literal["ok", "warning"] = "ok" if free > _LOW_DISK_BYTES else "warning"
+    yield Finding("disk", state, f"{free / 2**30:.1f} GiB free below {folder}")
+
+
+def _inbox(library: Library, deep: bool) -> Iterator[Finding]:
+    library.ensure_inbox()
+    page = library.inbox().list(None, 1)
+    yield Finding("inbox", "ok", f"{library.inbox().url} can be listed{'' if page.objects else '; it is empty'}")
+
+
+def _ledger(library: Library, deep: bool) -> Iterator[Finding]:
+    counts = library.ledger.counts()
+    given_up = library.ledger.batch_counts().get("exhausted", 0)
+    yield Finding("ledger", "ok", f"{sum(counts.values())} files: {counts}")
+    if given_up:
+        yield Finding(
+            "batches", "warning", f"{given_up} batches were given up. See `media-assets status`, then process again."
+        )
+
+
+def _instance(library: Library, deep: bool) -> Iterator[Finding]:
+    from media_assets.defs.inspection import partition_count, uses_sqlite
+
+    count = partition_count()
+    limit = SQLITE_PARTITION_LIMIT if uses_sqlite() else PARTITION_LIMIT
+    message = f"{os.environ['DAGSTER_HOME']}: {count} partitions"
+    if count > limit:
+        yield Finding("instance", "warning", f"{message}, more than {limit}; use Postgres, see the README")
+    else:
+        yield Finding("instance", "ok", message)
+
+
+def _catalog(library: Library, deep: bool) -> Iterator[Finding]:
+    for name in TABLES:
+        twice = catalog.check_unique(library.store, name)
+        if twice:
+            yield Finding("catalog", "failed", f"{len(twice)} keys stand twice in {name}, first {twice[0]}")
+            return
+    pending = library.pending_parts()
+    yield Finding("catalog", "ok", f"one row per key; {pending} parts not absorbed yet")
+
+
+def _consistency(library: Library, deep: bool) -> Iterator[Finding]:
+    if not deep:
+        return
+    from media_assets.defs.inspection import materialized_partitions
+
+    if library.pending_parts():
+        library.compact()
+    materialized = materialized_partitions()
+    found = find_inconsistencies(library, materialized)
+    if found:
+        first = found[0]
+        yield Finding(
+            "consistency",
+            "failed",
+            f"{len(found)} outputs of materialized partitions are missing, first {first.asset} of {first.media_id}: "
+            f"{first.missing}. Backfill these partitions in the UI.",
+        )
+    else:
+        count = sum(len(keys) for keys in materialized.values())
+        yield Finding("consistency", "ok", f"rows and objects of {count} materialized partitions are there")
+
+
+_CHECKS: tuple[_Check, ...] = (_packages, _codecs, _storage, _inbox, _ledger, _instance, _catalog, _consistency)

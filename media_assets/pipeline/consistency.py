@@ -1,0 +1,49 @@
+"""Does what is marked as done exist? Compares marked partitions, catalog rows and stored objects.
+
+Read-only. Which partitions are marked comes from the caller, so that no orchestrator is needed here.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from media_assets.pipeline.assets import ORIGINAL, TABLE_OF, THUMBNAILS
+from media_assets.pipeline.library import Library
+from media_assets.storage import catalog
+
+
+@dataclass(frozen=True)
+class Inconsistency:
+    """One thing that is marked as done and is not there.
+
+    Attributes:
+        media_id: Partition key.
+        asset: Asset whose partition is marked as materialized.
+        missing: What is missing: ``row`` or the key of an object.
+    """
+
+    media_id: str
+    asset: str
+    missing: str
+
+
+def find_inconsistencies(library: Library, materialized: Mapping[str, Collection[str]]) -> list[Inconsistency]:
+    """Return what materialized partitions lack.
+
+    Args:
+        library: The library; its catalog must be up to date.
+        materialized: Partition keys by asset name, as the orchestrator shows them.
+    """
+    found: list[Inconsistency] = []
+    for asset, marked in materialized.items():
+        path_column = {ORIGINAL: "original_path", THUMBNAILS: "path"}.get(asset)
+        columns = ["media_id", *([path_column] if path_column else [])]
+        rows = catalog.read_current(library.store, TABLE_OF[asset], columns).to_pylist()
+        present = {row["media_id"] for row in rows}
+        found += [Inconsistency(media_id, asset, "row") for media_id in sorted(set(marked) - present)]
+        if path_column is not None:
+            found += [
+                Inconsistency(row["media_id"], asset, row[path_column])
+                for row in rows
+                if row["media_id"] in marked and not library.store.exists(row[path_column])
+            ]
+    return found
