@@ -1,0 +1,115 @@
+# Commands of this project. Everything is installed into .venv below this folder; nothing outside it is changed.
+# Needs: Python 3.11, 3.12 or 3.13 with venv, and a package index (for the first installation).
+
+PYTHON ?= python3
+# `make constraints` resolves for each of these; the first, the oldest supported one, decides the versions.
+PYTHONS ?= python3.11 python3.12 python3.13
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ALL_EXTRAS := s3,postgres,demo,dev
+VENV_MADE := $(VENV)/pyvenv.cfg
+STAMP_DEMO := $(VENV)/.installed-demo
+STAMP_ALL := $(VENV)/.installed-all
+LIBRARY ?= demo/library
+# More arguments for pytest, for example: make test ARGS="-x -k sensor"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## List the commands
+	@echo "Usage: make COMMAND [PYTHON=python3.12]"
+	@echo
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  %-18s  %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: $(STAMP_DEMO) ## Install, build a sample library, run it through a real Dagster and show the result
+	$(BIN)/python -m media_assets.demo
+
+.PHONY: serve
+serve: $(STAMP_DEMO) ## Open the Dagster UI on the library of the demo (LIBRARY=folder for another one)
+	$(BIN)/media-assets serve --library "$(LIBRARY)"
+
+.PHONY: test
+test: $(STAMP_ALL) ## Run the fast tests
+	$(BIN)/python -m pytest -m "not integration and not e2e" $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP_ALL) ## Check style, layers and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: types
+types: $(STAMP_ALL) ## Check types
+	$(BIN)/mypy
+
+.PHONY: integration
+integration: $(STAMP_ALL) ## Run the tests that need a real server or several processes (minutes)
+	$(BIN)/python -m pytest -m "integration and not e2e" $(ARGS)
+
+.PHONY: e2e
+e2e: $(STAMP_ALL) ## Run the tests with the real daemon, web server and a headless Chromium (minutes)
+	$(BIN)/python -m pytest -m e2e $(ARGS)
+
+.PHONY: bench-bookkeeping
+bench-bookkeeping: $(STAMP_ALL) ## Measure what Dagster's bookkeeping costs for each file
+	$(BIN)/python -m media_assets_tests.bench.bookkeeping
+
+.PHONY: docs
+docs: $(STAMP_DEMO) ## Write docs/tables.md anew from the table schemas
+	@mkdir -p build
+	$(BIN)/python -m media_assets.storage.dictionary > build/tables.md
+	mv build/tables.md docs/tables.md
+
+.PHONY: constraints
+constraints: ## Resolve every dependency anew, on each supported Python, into constraints.txt
+	@set -eu; work=build/constraints; rm -rf "$$work"; mkdir -p "$$work"; : > "$$work/pins"; \
+	for python in $(PYTHONS); do \
+	  echo "Resolving on $$python ..."; \
+	  "$$python" -m venv "$$work/venv"; \
+	  "$$work/venv/bin/python" -m pip --disable-pip-version-check install -q -c "$$work/pins" '.[$(ALL_EXTRAS)]'; \
+	  "$$work/venv/bin/python" -m pip --disable-pip-version-check freeze --exclude media_assets > "$$work/freeze"; \
+	  LC_ALL=C sort -fu "$$work/freeze" "$$work/pins" > "$$work/merged"; \
+	  mv "$$work/merged" "$$work/pins"; \
+	  rm -rf "$$work/venv"; \
+	done; \
+	{ sed -n '/^#/p' constraints.txt; cat "$$work/pins"; } > "$$work/constraints.txt"; \
+	mv "$$work/constraints.txt" constraints.txt; \
+	echo "constraints.txt now pins $$(grep -c == constraints.txt) packages. Run: make test"
+
+.PHONY: clean
+clean: ## Remove what these commands made: .venv, demo/, artifacts/, caches
+	rm -rf $(VENV) demo artifacts build dist media_assets.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP_DEMO): $(VENV_MADE) pyproject.toml setup.cfg constraints.txt
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	$(PIP) install -q -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(STAMP_ALL): $(VENV_MADE) pyproject.toml setup.cfg constraints.txt
+	@echo "Installing with every extra into $(VENV) (a few minutes the first time) ..."
+	$(PIP) install -q -c constraints.txt -e '.[$(ALL_EXTRAS)]'
+	@touch $@
+
+# The Python that the venv points to may have been removed or upgraded away.
+ifneq ($(shell test -x $(BIN)/python && echo usable),usable)
+.PHONY: $(VENV_MADE)
+endif
+
+# From nothing each time: made over an old one, it would keep the packages of another Python. A venv without pip (Debian
+# without python3-venv) is removed again, or the next call would take it for a good one.
+$(VENV_MADE):
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "There is no command $(PYTHON). Install Python 3.11, 3.12 or 3.13, or name it: make demo PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1)." \
+	    "Name another one: make demo PYTHON=python3.12" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@"$(PYTHON)" -m venv $(VENV) || { \
+	  rm -rf $(VENV); \
+	  echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
