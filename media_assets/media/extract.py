@@ -1,0 +1,173 @@
+"""One pass over one file: type, validation, facts, metadata, renditions.
+
+Lives here: the order of the steps, and nothing else. Must not: Dagster, storage, processes. Runs inside a worker
+process that is fed one file at a time (DESIGN.md section 10).
+"""
+
+import re
+import warnings as python_warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from media_assets.media.decode import decode_picture
+from media_assets.media.encode import write_renditions
+from media_assets.media.errors import ContentError, ReasonCode
+from media_assets.media.exif import describe_exif
+from media_assets.media.limits import Limits
+from media_assets.media.records import FileFacts, MediaResult, Metadata, Rendition
+from media_assets.media.resize import PREVIEW_LONGEST_PX
+from media_assets.media.sniff import HEAD_BYTES, Sniffed, sniff
+from media_assets.media.text import clean_text, safe_name
+from media_assets.media.video import decode_video
+
+_VALIDATION_LONGEST_PX = 160  # a JPEG decodes at 1/8 for this, and still reads all of its entropy-coded data
+_MAX_WARNINGS = 20
+
+# Extensions that are as good as the canonical one of a format.
+_EXTENSION_ALIASES: dict[str, frozenset[str]] = {
+    "jpeg": frozenset({"jpg", "jpeg", "jpe", "jfif", "mpo"}),
+    "png": frozenset({"png", "apng"}),
+    "apng": frozenset({"png", "apng"}),
+    "heic": frozenset({"heic", "heif", "hif", "heics", "heifs"}),
+    "avif": frozenset({"avif", "avifs"}),
+    "tiff": frozenset({"tif", "tiff"}),
+    "bmp": frozenset({"bmp", "dib"}),
+    "mp4": frozenset({"mp4", "m4v", "mov", "qt"}),
+    "mov": frozenset({"mov", "qt", "mp4", "m4v"}),
+    "3gp": frozenset({"3gp", "3g2", "mp4"}),
+    "mkv": frozenset({"mkv", "mk3d"}),
+}
+_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})$")
+# Motion photos of Google (and of Samsung since 2021): XMP attribute or element, old and new name.
+_MOTION_PHOTO = re.compile(rb"\b(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1\s*[\"'<]")
+
+
+def extract(
+    path: Path, scratch: Path, *, file_name: str, metadata: bool, renditions: bool, limits: Limits
+) -> MediaResult:
+    """Validate one file and return all that was asked of it, with one decode.
+
+    Args:
+        path: Local spool file. Its own name is never looked at and never shown.
+        scratch: Existing folder for the renditions, ``<kind>.jpg``.
+        file_name: The uploader's name of the file: for messages and the check of its extension.
+        metadata: Whether to read descriptive metadata.
+        renditions: Whether to write thumbnails and the preview. The picture is decoded for validation either way.
+        limits: What the file may cost.
+
+    Raises:
+        ContentError: Anything that is wrong with the file; every byte sequence ends in a result or in this error.
+        MemoryError: The limit of the process was reached.
+    """
+    sniffed = _identify(path, file_name, limits)
+    with python_warnings.catch_warnings(record=True) as caught:
+        python_warnings.simplefilter("always")
+        if sniffed.media_type == "image":
+            facts, fields, made, notes = _extract_picture(path, scratch, sniffed, limits, metadata, renditions)
+        else:
+            facts, fields, made, notes = _extract_video(path, scratch, sniffed, limits, renditions)
+    oddities = [*_extension_warning(sniffed, file_name), *notes, *(str(item.message) for item in caught)]
+    return MediaResult(
+        facts=facts,
+        metadata=Metadata(**fields) if metadata else None,
+        renditions=made,
+        warnings=_bounded(oddities),
+    )
+
+
+_Parts = tuple[FileFacts, dict[str, Any], tuple[Rendition, ...], tuple[str, ...]]
+
+
+def _extract_picture(
+    path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, metadata: bool, renditions: bool
+) -> _Parts:
+    longest = PREVIEW_LONGEST_PX if renditions else _VALIDATION_LONGEST_PX
+    decoded = decode_picture(path, sniffed, limits, longest_px=longest)
+    size = (decoded.width_px, decoded.height_px)
+    is_apng = sniffed.format == "png" and decoded.is_animated
+    facts = FileFacts(
+        media_type="image",
+        mime_type="image/apng" if is_apng else sniffed.mime_type,
+        format="apng" if is_apng else sniffed.format,
+        extension=sniffed.extension,
+        width_px=size[0],
+        height_px=size[1],
+        orientation=decoded.orientation,
+        duration_s=decoded.duration_s,
+        frame_count=decoded.frame_count,
+    )
+    notes = list(decoded.warnings)
+    fields: dict[str, Any] = {}
+    if metadata:
+        fields = {
+            **describe_exif(decoded.exif, notes),
+            "has_icc_profile": decoded.has_icc_profile,
+            "icc_profile_name": decoded.icc_name,
+            "bit_depth": decoded.bit_depth,
+            "has_alpha": decoded.has_alpha,
+            "is_animated": decoded.is_animated,
+            "is_motion_photo": bool(decoded.xmp and _MOTION_PHOTO.search(decoded.xmp)),
+        }
+    made = write_renditions(decoded.picture, size, scratch) if renditions else ()
+    return facts, fields, made, tuple(notes)
+
+
+def _extract_video(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, renditions: bool) -> _Parts:
+    longest = PREVIEW_LONGEST_PX if renditions else _VALIDATION_LONGEST_PX
+    decoded = decode_video(path, sniffed, limits, longest_px=longest)
+    size = (decoded.width_px, decoded.height_px)
+    facts = FileFacts(
+        media_type="video",
+        mime_type=sniffed.mime_type,
+        format=sniffed.format,
+        extension=sniffed.extension,
+        width_px=size[0],
+        height_px=size[1],
+        duration_s=decoded.duration_s,
+        frame_count=decoded.frame_count,
+    )
+    made = write_renditions(decoded.poster, size, scratch) if renditions else ()
+    return facts, decoded.fields, made, decoded.warnings
+
+
+def _identify(path: Path, file_name: str, limits: Limits) -> Sniffed:
+    """Return the supported type of the file, or raise ContentError with what it is instead."""
+    size = path.stat().st_size
+    if size == 0:
+        raise ContentError(ReasonCode.EMPTY_FILE, "The file is empty (0 bytes). Upload the original again.", "sniff")
+    with path.open("rb") as file:
+        sniffed = sniff(file.read(HEAD_BYTES))
+    if sniffed.media_type is None:
+        raise ContentError(ReasonCode.UNSUPPORTED_TYPE, _unsupported_message(sniffed, file_name), "sniff")
+    limit = limits.max_image_bytes if sniffed.media_type == "image" else limits.max_video_bytes
+    if size > limit:
+        raise ContentError(
+            ReasonCode.TOO_MANY_BYTES,
+            f"The file has {size} bytes, more than the limit of {limit} for {sniffed.description}. "
+            f"Upload a smaller one, or raise the limit max_{sniffed.media_type}_bytes.",
+            "sniff",
+        )
+    return sniffed
+
+
+def _unsupported_message(sniffed: Sniffed, file_name: str) -> str:
+    extension = _EXTENSION.search(safe_name(file_name))
+    named = f" (its name says .{extension[1].lower()})" if extension else ""
+    if sniffed.is_media:
+        return f"The file is {sniffed.description}{named}, a format that is not supported. Upload it as JPEG or MP4."
+    return f"The file is {sniffed.description}, not a picture or video{named}. Upload the original picture."
+
+
+def _extension_warning(sniffed: Sniffed, file_name: str) -> list[str]:
+    extension = _EXTENSION.search(safe_name(file_name))
+    known = _EXTENSION_ALIASES.get(sniffed.format, frozenset({sniffed.extension}))
+    if extension is None or extension[1].lower() in known:
+        return []
+    return [f"The name says .{extension[1].lower()}, but the file is {sniffed.description}."]
+
+
+def _bounded(oddities: Iterable[str]) -> tuple[str, ...]:
+    """Return each warning once, cleaned, at most 20; libraries repeat theirs for every tag."""
+    cleaned = dict.fromkeys(text for text in map(clean_text, oddities) if text)
+    return tuple(cleaned)[:_MAX_WARNINGS]
