@@ -25,13 +25,13 @@ class CaptureTime:
     """When a picture or video was taken.
 
     Attributes:
-        local: Naive wall time at the place; ``None`` when only UTC is known.
-        utc_offset_minutes: Offset of ``local``, east positive; ``None`` when unknown.
+        local: Naive wall time as written: at the place of capture, or UTC in containers that store UTC only.
+        utc_offset_minutes: Offset of ``local``, east positive, 0 for UTC; ``None`` when unknown.
         utc: Aware UTC instant; ``None`` while the offset is unknown.
         source: Where it was written, for example ``exif:DateTimeOriginal``.
     """
 
-    local: datetime | None
+    local: datetime
     utc_offset_minutes: int | None
     utc: datetime | None
     source: str
@@ -112,7 +112,9 @@ def from_local_with_offset(text: str, source: str) -> CaptureTime | None:
 
 
 def from_utc(text: str, source: str) -> CaptureTime | None:
-    """Return a time that is stored in UTC (``mvhd``, Matroska ``DateUTC``); local time and offset stay unknown.
+    """Return a time that is stored in UTC (``mvhd``, Matroska ``DateUTC``), as written: UTC wall time, offset 0.
+
+    Where the camera stood is unknown then; the source tells such a time from a local one.
 
     A text without an offset is taken as UTC, which is what both specifications say. The MP4 epoch itself (1904-01-01)
     means that the writer did not know: ``None``.
@@ -128,4 +130,4 @@ def from_utc(text: str, source: str) -> CaptureTime | None:
         return None
     if (utc.year, utc.month, utc.day) == (_MP4_EPOCH_YEAR, 1, 1):
         return None
-    return CaptureTime(None, None, utc, source)
+    return CaptureTime(utc.replace(tzinfo=None), 0, utc, source)

@@ -362,7 +362,8 @@ class Ledger(LedgerEngine):
 
     def lacking(self, inbox: str, assets: Sequence[str]) -> dict[str, set[str]]:
         """Return, by media id, which of ``assets`` the accepted files of an inbox have no result of."""
-        table, lacking = schema.outcome, {}
+        table = schema.outcome
+        lacking: dict[str, set[str]] = {}
         with self._transaction() as connection:
             for asset in assets:
                 done = sa.and_(

@@ -88,10 +88,10 @@ def test_apple_creation_date_has_wall_time_and_offset() -> None:
     assert found.utc == datetime(2016, 2, 2, 17, 51, 27, tzinfo=UTC)
 
 
-def test_creation_time_is_utc_and_has_no_wall_time() -> None:
+def test_creation_time_is_kept_as_written_in_utc() -> None:
     found = from_utc("2016-02-02T17:51:27.000000Z", "quicktime:creation_time")
     assert found is not None
-    assert (found.local, found.utc_offset_minutes) == (None, None)
+    assert (found.local, found.utc_offset_minutes) == (datetime(2016, 2, 2, 17, 51, 27), 0)
     assert found.utc == datetime(2016, 2, 2, 17, 51, 27, tzinfo=UTC)
 
 

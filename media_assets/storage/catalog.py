@@ -1,0 +1,380 @@
+"""The catalog: append-only parts compacted to exactly one current row per key, one file per table and month.
+
+Here live the manifest ``CURRENT.json``, the merge and its atomic swap; SQL over the result lives in ``query``. The
+catalog can always be made again from the parts; nothing is in it alone (DESIGN.md section 7).
+"""
+
+import errno
+import hashlib
+import json
+import re
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, ValidationError
+
+from media_assets.storage import keys
+from media_assets.storage.errors import CatalogError, ObjectMissing, StoreFull
+from media_assets.storage.objects import ObjectStore
+from media_assets.storage.schemas import TABLES, Table, table_named
+from media_assets.storage.tables import (
+    REMOVED_SCHEMA,
+    conform,
+    duplicate_keys,
+    list_parts,
+    read_parquet,
+    read_part,
+)
+
+_FORMAT = 1
+_OURS = re.compile(r"month=(?P<month>[0-9-]{7})/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.parquet")
+_ROWS_PER_GROUP = 16_384  # rows times the longest tags_json stay below Arrow's 2 GiB of text per chunk
+_READ_ATTEMPTS = 5
+_REBUILD = "Materialize the asset `catalog` to rebuild it."
+
+
+class _Month(BaseModel):
+    """One current file: its key, what is in it, and the names of the parts that it has absorbed."""
+
+    file: str
+    rows: int
+    size_bytes: int
+    sha256: str
+    columns: str
+    parts: list[str]
+
+
+class _Manifest(BaseModel):
+    """Content of ``catalog/<table>/CURRENT.json``; as it is without arguments it stands for a missing one."""
+
+    format: int = _FORMAT
+    version: str = ""
+    updated_at: datetime | None = None
+    months: dict[str, _Month] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableCompaction:
+    """What a compaction did to one table.
+
+    Attributes:
+        months_rewritten: Months that got a new file, sorted; empty when nothing was pending.
+        rows: Current rows of all months.
+        parts_absorbed: Parts (tombstones too) that were new.
+        seconds: Wall-clock time.
+    """
+
+    months_rewritten: tuple[str, ...]
+    rows: int
+    parts_absorbed: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CompactionReport:
+    """What a compaction did, by table name."""
+
+    tables: Mapping[str, TableCompaction]
+
+
+def compact(store: ObjectStore, tables: Sequence[str] | None = None) -> CompactionReport:
+    """Bring the catalog up to date with all parts that are there now. Doing it again does nothing.
+
+    Only months with new parts are rewritten. Killed at any moment, the state before stays valid and the next call
+    completes and cleans up. Parts may be appended meanwhile: what is not seen now is taken next time. Two compactions
+    must not run at once: the caller holds a lease (``Ledger.lease``). Should one expire, the worst is a current file
+    that is gone, which the next call makes again from the parts.
+
+    Args:
+        store: The library.
+        tables: Names of tables; ``None`` means all.
+
+    Raises:
+        CatalogError: A part or the catalog is not usable; its table is left as it was, the other tables are done.
+        StorageError: The store could not be read or written.
+    """
+    reports: dict[str, TableCompaction] = {}
+    problems: list[CatalogError] = []
+    for table in [table_named(name) for name in (TABLES if tables is None else tables)]:
+        try:
+            reports[table.name] = _compact_table(store, table)
+        except CatalogError as problem:  # one bad part must not hold up the other tables
+            problems.append(problem)
+    if problems:
+        raise problems[0] if len(problems) == 1 else CatalogError(" ".join(problem.message for problem in problems))
+    return CompactionReport(reports)
+
+
+def pending_parts(store: ObjectStore) -> int:
+    """Number of parts of all tables that the catalog has not absorbed yet."""
+    pending = 0
+    for table in TABLES.values():
+        months = (_load(store, table) or _Manifest()).months
+        for month, parts in _parts_by_month(store, table).items():
+            pending += len(set(parts) - set(months[month].parts if month in months else ()))
+    return pending
+
+
+def current_files(store: ObjectStore, table: str) -> list[str]:
+    """Keys of the current files of a table, by month; empty before the first compaction.
+
+    Raises:
+        CatalogError: There is no such table, or its manifest is damaged.
+    """
+    months = _manifest_for_readers(store, table_named(table)).months
+    return [months[month].file for month in sorted(months)]
+
+
+def read_current(store: ObjectStore, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the current rows of a table: by month, then sorted by key.
+
+    Args:
+        store: The library.
+        table: Name of the table.
+        columns: Names in the wanted order; ``None`` means all.
+
+    Returns:
+        The rows with the schema of ``storage.schemas``; no rows before the first compaction.
+
+    Raises:
+        CatalogError: The table or a column does not exist, or the catalog is damaged.
+        StorageError: The store could not be read.
+    """
+    declared = table_named(table)
+    names = declared.schema.names if columns is None else list(columns)
+    if unknown := [name for name in names if name not in declared.schema.names]:
+        raise CatalogError(
+            f"Table {table} has no column {unknown[0]!r}. Use one of: {', '.join(declared.schema.names)}."
+        )
+    schema = pa.schema([declared.schema.field(name) for name in names], metadata={"table": table})
+    for _ in range(_READ_ATTEMPTS):
+        try:
+            months = [conform(read_parquet(store, key, names), schema, key) for key in current_files(store, table)]
+        except ObjectMissing:
+            continue  # a compaction has replaced the file since the manifest was read
+        except (pa.ArrowException, OSError) as error:
+            raise CatalogError(f"The catalog of table {table} cannot be read ({error}). {_REBUILD}") from error
+        return pa.concat_tables(months) if months else schema.empty_table()
+    raise CatalogError(f"A current file of table {table} is gone. {_REBUILD}")
+
+
+def check_unique(store: ObjectStore, table: str) -> list[tuple[object, ...]]:
+    """Keys that more than one current row has, over all months; empty is what is promised.
+
+    A media id that was written into two months shows up here: months are compacted independently.
+
+    Raises:
+        CatalogError: There is no such table, or the catalog is damaged.
+    """
+    declared = table_named(table)
+    return duplicate_keys(declared, read_current(store, table, declared.key))
+
+
+# ---------------------------------------------------------------- one table
+
+
+def _compact_table(store: ObjectStore, table: Table) -> TableCompaction:
+    started = time.perf_counter()
+    listed = {info.key for info in store.list(_folder(table))}
+    before = _load(store, table) or _Manifest()
+    parts = _parts_by_month(store, table)
+    now = datetime.now(UTC)
+    version = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    rewritten: dict[str, _Month] = {}
+    absorbed = 0
+    for month in sorted({*parts, *before.months}):
+        old = before.months.get(month)
+        names = parts.get(month, {})
+        new = set(names) - set(old.parts if old is not None else ())
+        if old is None or new or old.columns != _columns(table) or old.file not in listed:
+            key = keys.catalog_key(table.name, month, version)
+            try:
+                rewritten[month] = _rewrite_month(store, table, key, old, names)
+            except CatalogError:
+                for done in rewritten.values():
+                    store.delete(done.file)
+                raise
+            absorbed += len(new)
+    after = before
+    if rewritten:
+        after = _Manifest(version=version, updated_at=now, months={**before.months, **rewritten})
+        content = json.dumps(after.model_dump(mode="json"), indent=1, sort_keys=True)
+        store.put_bytes(keys.catalog_manifest_key(table.name), content.encode())
+    # Analysts glob the folder. Last, because a kill before this line must leave the files that CURRENT names.
+    _sweep(store, table, listed, after)
+    rows = sum(month.rows for month in after.months.values())
+    return TableCompaction(tuple(rewritten), rows, absorbed, time.perf_counter() - started)
+
+
+def _rewrite_month(store: ObjectStore, table: Table, key: str, old: _Month | None, parts: Mapping[str, str]) -> _Month:
+    """Write the current rows of one month under ``key``; nothing refers to it yet. ``parts``: name to key."""
+    absorbed = set() if old is None else set(old.parts)
+    base = None if old is None else _read_base(store, table, old, absorbed - set(parts))
+    sources = [] if base is None else [(-1, base)]
+    removed = [REMOVED_SCHEMA.empty_table()]
+    for name, part_key in sorted(parts.items()):
+        part = keys.parse_part_key(part_key)
+        if part is not None and part.removed:
+            # Read again each time: a slow run may deliver rows that are older than a tombstone absorbed long ago.
+            removed.append(read_part(store, part_key))
+        elif part is not None and (base is None or name not in absorbed):
+            sources.append((part.n, read_part(store, part_key)))
+    data = pa.concat_tables([table.schema.empty_table(), *(rows for _, rows in sources)])
+    numbers = np.repeat([n for n, _ in sources], [rows.num_rows for _, rows in sources]).astype(np.int64)
+    order = _current_rows(table, data, numbers, pa.concat_tables(removed))
+    size_bytes, sha256 = _write(store, key, data, order)
+    return _Month(
+        file=key,
+        rows=len(order),
+        size_bytes=size_bytes,
+        sha256=sha256,
+        columns=_columns(table),
+        parts=sorted(absorbed.union(parts)),
+    )
+
+
+def _read_base(store: ObjectStore, table: Table, old: _Month, gone: Collection[str]) -> pa.Table | None:
+    """Rows that were current before; ``None`` when the file is lost but all parts are there to make it again."""
+    try:
+        return conform(read_parquet(store, old.file), table.schema, old.file)
+    except (ObjectMissing, pa.ArrowException, OSError) as error:
+        if not gone:
+            return None
+        raise CatalogError(
+            f"{old.file} is damaged and {len(gone)} of its parts are gone, so that it cannot be made again. "
+            "Restore it from a backup."
+        ) from error
+
+
+def _current_rows(
+    table: Table, data: pa.Table, numbers: npt.NDArray[np.int64], removed: pa.Table
+) -> npt.NDArray[np.int64]:
+    """Positions of the current rows in ``data``, in the order of the table's key.
+
+    Args:
+        table: The table.
+        data: All rows that may be current.
+        numbers: Number of the part of each row; -1 for rows that were absorbed before.
+        removed: Tombstones.
+    """
+    if data.num_rows == 0:
+        return np.empty(0, np.int64)
+    ids, code = _ranks(data["media_id"])
+    _, run = _ranks(data["run_id"])
+    computed_at = _microseconds(data["computed_at"])
+    # The last row of each id belongs to its latest computation; with it stand all rows of the same time and part.
+    by_age = np.lexsort((numbers, run, computed_at, code))
+    last = by_age[np.append(np.diff(code[by_age]) != 0, True)]
+    winner = last[code]  # last is in the order of code, which counts from 0 without gaps
+    keep = (computed_at == computed_at[winner]) & (run == run[winner]) & (numbers == numbers[winner])
+    gone_at = np.full(len(ids), np.iinfo(np.int64).min)
+    target = _positions(removed["media_id"], ids)
+    np.maximum.at(gone_at, target[target >= 0], _microseconds(removed["computed_at"])[target >= 0])
+    kept = np.nonzero(keep & (computed_at > gone_at[code]))[0]
+    order = data.select(list(table.key)).take(kept)
+    position = pc.sort_indices(order, sort_keys=[(name, "ascending") for name in table.key])
+    return kept[position.to_numpy().astype(np.int64)]
+
+
+def _ranks(column: "pa.ChunkedArray[Any]") -> tuple["pa.Array[Any]", npt.NDArray[np.int64]]:
+    """Distinct values of a column, sorted, and for each row the position of its value in them."""
+    unique: Any = column.unique()  # pyarrow-stubs takes it for a ChunkedArray
+    values: pa.Array[Any] = unique.take(pc.sort_indices(unique))
+    return values, _positions(column, values)
+
+
+def _positions(column: "pa.ChunkedArray[Any]", values: "pa.Array[Any]") -> npt.NDArray[np.int64]:
+    """Position in ``values`` for each row of the column, -1 where it is not among them."""
+    found: Any = pc.index_in(column, value_set=values)  # chunked as its input is, other than in pyarrow-stubs
+    positions: npt.NDArray[np.int64] = found.fill_null(-1).to_numpy().astype(np.int64)
+    return positions
+
+
+def _microseconds(column: "pa.ChunkedArray[Any]") -> npt.NDArray[np.int64]:
+    return column.cast(pa.int64()).to_numpy()
+
+
+def _write(store: ObjectStore, key: str, data: pa.Table, order: npt.NDArray[np.int64]) -> tuple[int, str]:
+    """Store the rows of ``data`` at the positions ``order`` as one Parquet object; return its length and SHA-256."""
+    schema = data.schema
+    # take() joins all chunks of a column first, and plain strings can hold 2 GiB in one piece.
+    wide = pa.schema([f.with_type(pa.large_string()) if f.type == pa.string() else f for f in schema])
+    data = data.cast(wide).combine_chunks()
+    path = store.scratch_dir() / f"catalog-{secrets.token_hex(8)}.parquet"
+    try:
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for start in range(0, len(order), _ROWS_PER_GROUP):
+                rows = data.take(order[start : start + _ROWS_PER_GROUP])
+                writer.write_table(rows.cast(schema))
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size_bytes = path.stat().st_size
+        store.put_file(key, path, consume=True)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFull(f"No space left in {path.parent} to compact a table. Free space and try again.") from error
+        raise CatalogError(f"{path.parent} cannot be written ({error.strerror}). Make it writable.") from error
+    finally:
+        path.unlink(missing_ok=True)
+    return size_bytes, sha256
+
+
+# ---------------------------------------------------------------- manifest and listings
+
+
+def _load(store: ObjectStore, table: Table) -> _Manifest | None:
+    """The manifest; ``None`` when there is none, or it is damaged: then the catalog is made again from the parts."""
+    try:
+        manifest = _Manifest.model_validate_json(store.get_bytes(keys.catalog_manifest_key(table.name)))
+    except (ObjectMissing, ValidationError):
+        return None
+    if manifest.format != _FORMAT:
+        raise CatalogError(f"The catalog of table {table.name} was written by another version. Upgrade media_assets.")
+    return manifest
+
+
+def _manifest_for_readers(store: ObjectStore, table: Table) -> _Manifest:
+    manifest = _load(store, table)
+    if manifest is None and store.exists(keys.catalog_manifest_key(table.name)):
+        raise CatalogError(f"The catalog of table {table.name} is damaged. {_REBUILD}")
+    return manifest or _Manifest()
+
+
+def _parts_by_month(store: ObjectStore, table: Table) -> dict[str, dict[str, str]]:
+    """Parts of a table: month to name to key."""
+    months: dict[str, dict[str, str]] = defaultdict(dict)
+    for key in list_parts(store, table.name):
+        part = keys.parse_part_key(key)
+        if part is not None:
+            months[part.month][key.rpartition("/")[2]] = key
+    return months
+
+
+def _sweep(store: ObjectStore, table: Table, listed: Iterable[str], manifest: _Manifest) -> None:
+    """Delete those of the listed files that a compaction wrote and the manifest has replaced."""
+    current = {month.file for month in manifest.months.values()}
+    for key in listed:
+        ours = _OURS.fullmatch(key.removeprefix(f"{_folder(table)}/"))
+        # A month that the manifest does not know is left alone: if its parts are lost, the file is all there is.
+        if ours is not None and ours["month"] in manifest.months and key not in current:
+            store.delete(key)
+
+
+def _folder(table: Table) -> str:
+    return keys.catalog_manifest_key(table.name).rpartition("/")[0]
+
+
+def _columns(table: Table) -> str:
+    """Fingerprint of names and types: files of an older schema are written again, so that a glob sees one schema."""
+    text = "\n".join(f"{field.name} {field.type}" for field in table.schema)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,243 @@
+"""The one grammar of keys: media ids (partition keys), owners and every key of the library (DESIGN.md section 7).
+
+Pure functions over strings; nothing here touches a store. No other module builds or takes apart a key. Every argument
+is checked, because keys become paths: anything outside the grammar raises ``ValueError``.
+"""
+
+import hashlib
+import re
+import unicodedata
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+DEFAULT_OWNER = "default"
+"""Owner of the files that lie directly in the inbox, in no folder."""
+
+_SLUG_CHARS = 40
+_ID_HASH_DIGITS = 12
+_OWNER_HASH_DIGITS = 12
+
+_NOT_SLUG = re.compile(r"[^a-z0-9_]+")
+_OWNER_AS_IT_IS = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_LOOKS_HASHED = re.compile(rf".*-[0-9a-f]{{{_OWNER_HASH_DIGITS}}}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MEDIA_ID = re.compile(rf"[a-z0-9_-]{{1,{_SLUG_CHARS}}}-[0-9a-f]{{{_ID_HASH_DIGITS}}}")
+_PART_KEY = re.compile(
+    rf"tables/(?P<table>{_TABLE.pattern})/month=(?P<month>{_MONTH.pattern})"
+    rf"/(?P<run>{_RUN.pattern})-(?P<n>0|[1-9][0-9]{{0,8}})(?P<removed>\.removed)?\.parquet"
+)
+_MAX_PART_NUMBER = 999_999_999
+
+
+class PartKey(NamedTuple):
+    """A key of ``tables/``, taken apart.
+
+    Attributes:
+        table: Table name.
+        month: Month of ingestion, ``yyyy-mm``.
+        run_id: The run that wrote the part.
+        n: Number of the part within its run and table, from 0.
+        removed: The part lists removed media ids (tombstones) instead of rows.
+    """
+
+    table: str
+    month: str
+    run_id: str
+    n: int
+    removed: bool
+
+
+def media_id(source_key: str) -> str:
+    """Partition key of the upload at ``source_key``: ``{slug}-{hash}``.
+
+    The slug is for the eye, the hash (12 hex digits of the SHA-256 of the key's UTF-8) identifies. Nothing is
+    normalised before hashing: composed and decomposed accents, and letter case, make different ids.
+
+    Args:
+        source_key: Key of the upload below the inbox root, "/"-separated; not empty.
+
+    Returns:
+        1-40 characters of ``[a-z0-9_-]``, a dash, 12 hex digits: the same for every re-upload under this key.
+
+    Raises:
+        ValueError: ``source_key`` is empty or cannot be written as UTF-8.
+    """
+    digest = _hex_digest(source_key, "source_key")[:_ID_HASH_DIGITS]
+    return f"{_slug(PurePosixPath(source_key).stem, _SLUG_CHARS, 'media')}-{digest}"
+
+
+def owner_of(source_key: str) -> str:
+    """Owner of an upload: the first folder of its key, as written.
+
+    Args:
+        source_key: Key of the upload below the inbox root, "/"-separated.
+
+    Returns:
+        The first folder, or ``default`` for a file that lies in no (named) folder.
+    """
+    folder, slash, _ = source_key.partition("/")
+    return folder if slash and folder else DEFAULT_OWNER
+
+
+def owner_segment(owner: str) -> str:
+    """Path segment that stands for an owner; two owners never share one.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it. Do not pass a segment: it would be mapped once more.
+
+    Returns:
+        ``owner`` itself when it is 1-40 characters of ``[A-Za-z0-9_-]`` and does not look like a mapped name,
+        else up to 40 characters of slug, a dash and 12 hex digits of the name's SHA-256.
+
+    Raises:
+        ValueError: ``owner`` is empty or cannot be written as UTF-8.
+    """
+    if _OWNER_AS_IT_IS.fullmatch(owner) and not _LOOKS_HASHED.fullmatch(owner):
+        return owner
+    digest = _hex_digest(owner, "owner")[:_OWNER_HASH_DIGITS]
+    return f"{_slug(owner, _SLUG_CHARS, 'owner')}-{digest}"
+
+
+def month_of(moment: datetime) -> str:
+    """Month of a point in time, ``yyyy-mm``: in UTC when it is aware, as written when it is naive wall time."""
+    moment = moment.astimezone(UTC) if moment.tzinfo is not None else moment
+    return f"{moment.year:04d}-{moment.month:02d}"
+
+
+def original_key(owner: str, month: str, sha256: str, ext: str) -> str:
+    """Key of a stored original: ``originals/<owner>/<yyyy>/<mm>/<sha256>.<ext>``.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (mapped here).
+        month: Month of capture or receipt, ``yyyy-mm``.
+        sha256: Of the bytes, 64 lower-case hex digits.
+        ext: Canonical extension by content, without the dot.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    year, _, month_number = _check(_MONTH, month, "month", "yyyy-mm").partition("-")
+    return f"originals/{owner_segment(owner)}/{year}/{month_number}/{_content_name(sha256, ext)}"
+
+
+def rendition_key(sha256: str, kind: str, ext: str) -> str:
+    """Key of a rendition: ``renditions/<sha256[:2]>/<sha256>/<kind>.<ext>``.
+
+    Args:
+        sha256: Of the original's bytes, 64 lower-case hex digits.
+        kind: ``thumb_150``, ``preview`` and so on.
+        ext: Extension without the dot.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    _check(_SHA256, sha256, "sha256", "64 lower-case hex digits")
+    _check(_KIND, kind, "kind", "a lower-case word")
+    _check(_EXTENSION, ext, "ext", "1-8 of a-z and 0-9")
+    return f"renditions/{sha256[:2]}/{sha256}/{kind}.{ext}"
+
+
+def quarantine_key(owner: str, media_id: str, sha256: str, ext: str) -> str:
+    """Key of rejected bytes: ``quarantine/<owner>/<media_id>/<sha256>.<ext>``.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (mapped here).
+        media_id: As :func:`media_id` returns it.
+        sha256: Of the bytes, 64 lower-case hex digits.
+        ext: Extension without the dot; ``bin`` where the content tells nothing.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    _check(_MEDIA_ID, media_id, "media_id", "{slug}-{12 hex digits}")
+    return f"quarantine/{owner_segment(owner)}/{media_id}/{_content_name(sha256, ext)}"
+
+
+def part_key(table: str, month: str, run_id: str, n: int) -> str:
+    """Key of one append-only part: ``tables/<table>/month=<yyyy-mm>/<run>-<n>.parquet``.
+
+    Args:
+        table: Table name.
+        month: Month of ingestion, ``yyyy-mm``.
+        run_id: The run that writes, 1-64 of letters, digits, ``_`` and ``-`` (a UUID fits).
+        n: Number of the part within the run and table, 0 to 999,999,999.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    _check(_RUN, run_id, "run_id", "1-64 letters, digits, _ and -")
+    if not 0 <= n <= _MAX_PART_NUMBER:
+        raise ValueError(f"n is {n}; expected 0 to {_MAX_PART_NUMBER}")
+    return f"tables/{_table_month(table, month)}/{run_id}-{n}.parquet"
+
+
+def removed_part_key(table: str, month: str, run_id: str, n: int) -> str:
+    """Key of a part of tombstones: like :func:`part_key`, with the suffix ``.removed.parquet``."""
+    return part_key(table, month, run_id, n).removesuffix(".parquet") + ".removed.parquet"
+
+
+def parse_part_key(key: str) -> PartKey | None:
+    """Take a key of :func:`part_key` or :func:`removed_part_key` apart; ``None`` for any other key."""
+    match = _PART_KEY.fullmatch(key)
+    if match is None:
+        return None
+    return PartKey(match["table"], match["month"], match["run"], int(match["n"]), match["removed"] is not None)
+
+
+def catalog_key(table: str, month: str, version: str) -> str:
+    """Key of a compacted file: ``catalog/<table>/month=<yyyy-mm>/<version>.parquet``.
+
+    Args:
+        table: Table name.
+        month: Month of ingestion, ``yyyy-mm``.
+        version: Name of the compaction, 1-64 of letters, digits, ``_`` and ``-``; never reused.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    _check(_RUN, version, "version", "1-64 letters, digits, _ and -")
+    return f"catalog/{_table_month(table, month)}/{version}.parquet"
+
+
+def catalog_manifest_key(table: str) -> str:
+    """Key of the manifest that names a table's current files: ``catalog/<table>/CURRENT.json``."""
+    return f"catalog/{_check(_TABLE, table, 'table', 'a lower-case word')}/CURRENT.json"
+
+
+def _check(grammar: re.Pattern[str], value: str, name: str, expected: str) -> str:
+    if grammar.fullmatch(value) is None:
+        raise ValueError(f"{name} is {value!r}; expected {expected}")
+    return value
+
+
+def _content_name(sha256: str, ext: str) -> str:
+    _check(_SHA256, sha256, "sha256", "64 lower-case hex digits")
+    return f"{sha256}.{_check(_EXTENSION, ext, 'ext', '1-8 of a-z and 0-9')}"
+
+
+def _table_month(table: str, month: str) -> str:
+    _check(_TABLE, table, "table", "a lower-case word")
+    return f"{table}/month={_check(_MONTH, month, 'month', 'yyyy-mm')}"
+
+
+def _hex_digest(text: str, name: str) -> str:
+    if not text:
+        raise ValueError(f"{name} is empty")
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} is {text!a}, which is not valid Unicode") from None
+    return hashlib.sha256(data).hexdigest()
+
+
+def _slug(text: str, length: int, fallback: str) -> str:
+    """Fold to ASCII: "Été 2024 (1)" -> "ete-2024-1"."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    folded = "".join(char for char in decomposed if not unicodedata.combining(char)).casefold()
+    return _NOT_SLUG.sub("-", folded).strip("-")[:length].rstrip("-") or fallback
