@@ -59,10 +59,11 @@ bench-bookkeeping: $(STAMP_ALL) ## Measure what Dagster's bookkeeping costs for 
 	$(BIN)/python -m media_assets_tests.bench.bookkeeping
 
 .PHONY: docs
-docs: $(STAMP_DEMO) ## Write docs/tables.md anew from the table schemas
+docs: $(STAMP_DEMO) ## Write docs/tables.md and docs/configuration.md anew from the code
 	@mkdir -p build
 	$(BIN)/python -m media_assets.storage.dictionary > build/tables.md
-	mv build/tables.md docs/tables.md
+	$(BIN)/python -m media_assets.settings_reference > build/configuration.md
+	mv build/tables.md build/configuration.md docs/
 
 .PHONY: constraints
 constraints: ## Resolve every dependency anew, on each supported Python, into constraints.txt

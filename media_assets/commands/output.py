@@ -38,7 +38,7 @@ class UserError(click.ClickException):
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc] # click reads it from the instance too
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

@@ -1,5 +1,7 @@
 """``media-assets status``: what is in the library, what waits, what failed."""
 
+from collections.abc import Mapping
+
 import click
 
 from media_assets.commands.existing import open_existing
@@ -51,7 +53,7 @@ def status(library: str | None, as_json: bool) -> None:
             for batch in batches
         ],
         "last_full_sweep_at": sweep.completed_at if sweep else None,
-        "catalog_rows": {name: catalog.read_current(opened.store, name, ["media_id"]).num_rows for name in TABLES},
+        "catalog_rows": {name: catalog.row_count(opened.store, name) for name in TABLES},
         "parts_not_in_catalog": opened.pending_parts(),
     }
     opened.close()
@@ -61,7 +63,7 @@ def status(library: str | None, as_json: bool) -> None:
     _print(value)
 
 
-def _print(value: dict[str, object]) -> None:
+def _print(value: Mapping[str, object]) -> None:
     files, rows, unfinished = value["files"], value["catalog_rows"], value["unfinished"]
     assert isinstance(files, dict)  # noqa: S101 - built above
     assert isinstance(rows, dict)  # noqa: S101 - built above

@@ -135,6 +135,15 @@ def current_files(store: ObjectStore, table: str) -> list[str]:
     return [months[month].file for month in sorted(months)]
 
 
+def row_count(store: ObjectStore, table: str) -> int:
+    """Number of current rows of a table, from its manifest alone.
+
+    Raises:
+        CatalogError: There is no such table, or its manifest is damaged.
+    """
+    return sum(month.rows for month in _manifest_for_readers(store, table_named(table)).months.values())
+
+
 def read_current(store: ObjectStore, table: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read the current rows of a table: by month, then sorted by key.
 
