@@ -4,6 +4,8 @@ Results go to standard output, progress and errors to standard error, so that pi
 """
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -25,7 +27,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-console = Console(highlight=False)
+_WIDTH_OF_FILES = 160  # a log or a pipe has no width of its own; 80 columns would fold every cell
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES)
 progress_console = Console(stderr=True, highlight=False)
 
 

@@ -5,6 +5,7 @@ No daemon and no web server; the runs and their events are in the instance and i
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 
@@ -29,7 +30,9 @@ class HeadlessRunner:
         self._library = library
         self._instance = dg.DagsterInstance.get()
         self._definitions = build_definitions(library=library)
-        logging.getLogger("dagster").setLevel(logging.CRITICAL)
+        # Failures are reported by the command; Ctrl-C inside a connection's clean-up is no news for the user.
+        for name in ("dagster", "sqlalchemy.pool"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def positions(self) -> Mapping[str, int]:
         """Return the order of the existing partitions."""
@@ -50,13 +53,22 @@ class HeadlessRunner:
 
     def _execute(self, job_name: str, tags: Mapping[str, str], assets: Iterable[str]) -> str | None:
         job = self._definitions.resolve_job_def(job_name)
-        result = job.execute_in_process(
-            instance=self._instance,
-            tags=dict(tags),
-            asset_selection=[dg.AssetKey(asset) for asset in assets],
-            run_config=_QUIET,
-            raise_on_error=False,
-        )
+        # In a thread of its own, where Dagster leaves SIGINT alone: an exception that a signal handler raises can
+        # come up inside a clean-up callback and be swallowed there. Ctrl-C stops the work through the library.
+        with ThreadPoolExecutor(1, thread_name_prefix="run") as thread:
+            execution = thread.submit(
+                job.execute_in_process,
+                instance=self._instance,
+                tags=dict(tags),
+                asset_selection=[dg.AssetKey(asset) for asset in assets],
+                run_config=_QUIET,
+                raise_on_error=False,
+            )
+            try:
+                result = execution.result()
+            except KeyboardInterrupt:
+                self._library.stop.set()
+                raise
         if result.success:
             return None
         for event in result.all_events:

@@ -34,6 +34,7 @@ from media_assets.storage.errors import StorageError
 from media_assets.storage.tables import PartWriter
 
 _HEARTBEAT_S = 15.0
+_STOP_POLL_S = 0.5
 _LOOKAHEAD_PER_WORKER = 8
 _LOOKAHEAD_BYTES = 4 * 2**30  # spool space that files waiting for their turn may take
 
@@ -48,6 +49,10 @@ class Chunk:
     at: datetime
 
 
+class WorkStoppedError(Exception):
+    """The work was stopped on request. What was recorded stays; the rest is done by the next run."""
+
+
 def run_work(library: Library, items: Sequence[WorkItem], run: RunIdentity) -> Iterator[Chunk]:
     """Process ``items`` on all cores and yield what was done, in chunks.
 
@@ -56,6 +61,7 @@ def run_work(library: Library, items: Sequence[WorkItem], run: RunIdentity) -> I
 
     Raises:
         StorageError: Rows or ledger cannot be written.
+        WorkStoppedError: ``library.stop`` was set.
     """
     if not items:
         return
@@ -141,7 +147,7 @@ def _in_order(
 def _finish(library: Library, writers: ThreadPoolExecutor, step: _Step) -> FileOutcome | Future[FileOutcome]:
     """Start storing what was extracted; the claim on the original is made here, in order."""
     item, future = step
-    extracted = future.result()
+    extracted = _result(library, future)
     if isinstance(extracted, FileOutcome):
         return extracted
     if extracted.error is not None:
@@ -154,6 +160,17 @@ def _finish(library: Library, writers: ThreadPoolExecutor, step: _Step) -> FileO
             item.entry.owner, extracted.sha256, item.entry.media_id, key or original_key(extracted)
         )
     return writers.submit(store_sound, library, extracted, first)
+
+
+def _result(library: Library, future: Future[Extracted | FileOutcome]) -> Extracted | FileOutcome:
+    """Wait for a file, and look now and then whether the work is to be stopped."""
+    while not library.stop.is_set():
+        try:
+            return future.result(timeout=_STOP_POLL_S)
+        except TimeoutError:
+            if future.done():
+                raise
+    raise WorkStoppedError("The work was stopped. Start it again to continue.")
 
 
 def _reporting(library: Library, finished: FileOutcome | Future[FileOutcome]) -> FileOutcome | Future[FileOutcome]:

@@ -6,6 +6,7 @@ The place where settings become plain objects. No decisions about files are made
 import os
 import shutil
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -55,6 +56,8 @@ class Library:
         self.store: ObjectStore = open_store(settings.library_url, store_options(settings))
         self.ledger = Ledger(settings.ledger_database_url)
         self._inboxes: dict[tuple[str, float], Inbox] = {}
+        # Set to end the work of runs in this process after the files that are being written.
+        self.stop = threading.Event()
         # Called for each file as it is finished, from any thread: progress of the command line.
         self.on_outcome: Callable[[FileOutcome], None] | None = None
 

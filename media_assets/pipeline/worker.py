@@ -6,6 +6,7 @@ the parent checks.
 """
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -69,6 +70,8 @@ def _answer(task: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         return {"memory": True}
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return {"memory": True}
         return {"unexpected": f"{type(error).__name__}: {str(error)[:300]}"}
     return {"result": _RESULT.dump_python(result, mode="json")}
 

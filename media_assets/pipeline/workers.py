@@ -4,6 +4,7 @@ Long-lived child processes, one file at a time each. A child that crashes, hangs
 only its file is affected. What the children do is in ``worker.py``, what it means for a batch in ``batch.py``.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -70,8 +71,12 @@ class _Child:
         )
         self.tasks_done = 0
         self._buffer = b""
-        answer = self._read_line(_START_TIMEOUT_S)
-        if not isinstance(answer, dict) or "ready" not in answer:
+        try:
+            answer = self._read_line(_START_TIMEOUT_S)
+        except (TimeoutError, ValueError):
+            self.kill()
+            raise
+        if answer is None or "ready" not in answer:
             self.kill()
             raise WorkerStartError(
                 "The decoder process did not start. Run `media-assets doctor` to see which codec library is missing."
@@ -114,8 +119,14 @@ class _Child:
         status = self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # a task that the process did not live to read
+                    pipe.close()
         return status
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
 
     def exit_status(self) -> int:
         """Wait for a process that closed its pipe, and return its exit status."""
@@ -149,6 +160,7 @@ class WorkerPool:
         self._local = threading.local()
         self._children: set[_Child] = set()
         self._lock = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +174,7 @@ class WorkerPool:
         """End all processes; files still in work are abandoned."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
+            self._closed = True
             children, self._children = self._children, set()
         for child in children:
             child.kill()
@@ -173,18 +186,24 @@ class WorkerPool:
 
     def _child(self) -> _Child:
         child: _Child | None = getattr(self._local, "child", None)
-        if child is not None and child.tasks_done >= self._max_tasks:
+        # An idle process that was killed, for want of memory perhaps, says nothing about the file that comes next.
+        if child is not None and (child.tasks_done >= self._max_tasks or not child.is_alive):
             self._discard(child)
             child = None
         if child is None:
             try:
                 child = _Child(self._memory_bytes)
-            except (OSError, TimeoutError) as error:
+            except (OSError, ValueError) as error:
                 raise WorkerStartError(
                     f"A decoder process cannot be started ({error}). Free memory or lower the setting `workers`."
                 ) from error
             with self._lock:
-                self._children.add(child)
+                closed = self._closed
+                if not closed:
+                    self._children.add(child)
+            if closed:
+                child.kill()
+                raise WorkerStartError("The pool of decoder processes was closed. Run the batch again.")
             self._local.child = child
         return child
 

@@ -43,14 +43,15 @@ class Ledger(LedgerEngine):
     ) -> PageResult:
         """Record one page of a listing and the position of the sweep, in one transaction.
 
-        An upload is new when its key is unknown, its ``(etag, size)`` differs from the recorded one, or it was gone.
+        An upload is new when its key is unknown, its ``(etag, size)`` differs from the recorded one, it was gone, or it
+        still waited in another inbox.
 
         Args:
             inbox: Normalised URL of the inbox.
             objects: The page.
             position: Where the sweep continues; ``None`` at its end.
             take_over: Whether keys that another inbox brought with other bytes count as new versions. When false
-                they are reported as conflicts and left alone.
+                they are reported as conflicts and left alone. The same bytes are no conflict: the file moved.
         """
         now = datetime.now(UTC)
         by_id = {keys.media_id(found.source_key): found for found in objects}
@@ -58,23 +59,25 @@ class Ledger(LedgerEngine):
         conflicts: list[str] = []
         with self._transaction() as connection:
             known = self._rows(connection, by_id)
-            moved = []
+            moved: list[str] = []
+            left: set[str] = set()
             for media_id, found in by_id.items():
                 row = known.get(media_id)
                 same = row is not None and (row.etag, row.size_bytes) == (found.etag, found.size_bytes)
                 if row is not None and row.inbox != inbox:
-                    if same:
+                    # What waits in a batch of the other inbox would wait for ever: that inbox may be listed no more.
+                    if same and row.state != "pending":
                         moved.append(media_id)
-                    elif not take_over:
+                    elif not same and not take_over:
                         conflicts.append(found.source_key)
                         continue
-                if row is None or not same or row.state == "gone":
+                if row is None or not same or row.state == "gone" or (row.state == "pending" and row.inbox != inbox):
                     new.append(_pending_row(inbox, media_id, found, now))
-            if moved:
-                for chunk in chunks(moved):
-                    connection.execute(
-                        sa.update(schema.media).where(schema.media.c.media_id.in_(chunk)).values(inbox=inbox)
-                    )
+                    left.update([row.batch_id] if row is not None and row.batch_id is not None else [])
+            for chunk in chunks(moved):
+                connection.execute(
+                    sa.update(schema.media).where(schema.media.c.media_id.in_(chunk)).values(inbox=inbox)
+                )
             for chunk in chunks(new):
                 statement = self._insert(schema.media).values(list(chunk))
                 kept = {"media_id", "source_key", "owner", "month", "first_seen_at", "first_rejected_at"}
@@ -82,8 +85,19 @@ class Ledger(LedgerEngine):
                 connection.execute(
                     statement.on_conflict_do_update(index_elements=[schema.media.c.media_id], set_=changed)
                 )
+            self._close_emptied(connection, left)
             self._save_sweep(connection, inbox, position, len(objects), now)
         return PageResult(new=len(new), conflicts=tuple(conflicts))
+
+    def _close_emptied(self, connection: sa.Connection, batch_ids: Iterable[str]) -> None:
+        """Close batches that no run works on and whose last pending file has left them for another batch."""
+        waits = sa.exists().where(schema.media.c.batch_id == schema.batch.c.batch_id, schema.media.c.state == "pending")
+        for chunk in chunks(sorted(batch_ids)):
+            connection.execute(
+                sa.update(schema.batch)
+                .where(schema.batch.c.batch_id.in_(chunk), schema.batch.c.state.in_(("pending", "exhausted")), ~waits)
+                .values(state="done", message=None)
+            )
 
     def _save_sweep(
         self, connection: sa.Connection, inbox: str, position: str | None, listed: int, now: datetime
@@ -141,7 +155,7 @@ class Ledger(LedgerEngine):
         now = datetime.now(UTC)
         made: list[Batch] = []
         with self._transaction() as connection:
-            for group in groups:
+            for at, group in enumerate(groups):
                 digest = hashlib.sha256(repr(now).encode())
                 for entry in group:
                     digest.update(repr((entry.source_key, entry.etag, entry.size_bytes)).encode())
@@ -155,7 +169,8 @@ class Ledger(LedgerEngine):
                         size_bytes=sum(entry.size_bytes for entry in group),
                         first_media_id=group[0].media_id,
                         last_media_id=group[-1].media_id,
-                        created_at=now,
+                        # Batches made together are worked on in their order.
+                        created_at=now + timedelta(microseconds=at),
                         not_before=now,
                         run_id=None,
                         worker=None,
@@ -246,7 +261,7 @@ class Ledger(LedgerEngine):
         """Make a batch pending again for its next attempt, or give it up after ``max_attempts``.
 
         Args:
-            batch: The batch as it was read; nothing happens if another process has moved it on since.
+            batch: The batch as it was read; nothing happens if it was finished or moved on since.
             message: What went wrong, for ``media-assets status``.
             not_before: Earliest time of the next attempt.
             max_attempts: ``None`` never gives up.
@@ -256,7 +271,11 @@ class Ledger(LedgerEngine):
         with self._transaction() as connection:
             connection.execute(
                 sa.update(schema.batch)
-                .where(schema.batch.c.batch_id == batch.batch_id, schema.batch.c.attempt == batch.attempt)
+                .where(
+                    schema.batch.c.batch_id == batch.batch_id,
+                    schema.batch.c.attempt == batch.attempt,
+                    schema.batch.c.state != "done",
+                )
                 .values(state=state, attempt=attempt, message=message, not_before=not_before, run_id=None, worker=None)
             )
         return self.batch(batch.batch_id) or batch

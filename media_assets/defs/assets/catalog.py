@@ -19,7 +19,7 @@ from media_assets.storage.errors import StorageError
     check_specs=[CATALOG_CHECK],
     description="Every table compacted: exactly one current row per key, Parquet by month, below `catalog/`.",
 )
-def catalog(library: dg.ResourceParam[Library]) -> Iterator[dg.MaterializeResult]:
+def catalog(library: dg.ResourceParam[Library]) -> Iterator[dg.MaterializeResult[None]]:
     """Bring the catalog up to date with all parts that were written."""
     try:
         report = library.compact()

@@ -12,7 +12,7 @@ from media_assets.defs.events import materializations
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import BATCH_TAG
 from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS, code_version
-from media_assets.pipeline.batch import run_work
+from media_assets.pipeline.batch import WorkStoppedError, run_work
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import this_process
 from media_assets.pipeline.outcomes import BatchSummary
@@ -78,7 +78,7 @@ def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]
             context.log.info(f"{sum(summary.states.values())}/{len(selection.items)} files: {dict(summary.states)}")
         if run.batch_id is not None:
             library.ledger.finish_batch(run.batch_id)
-    except StorageError as error:
+    except (StorageError, WorkStoppedError) as error:
         raise dg.Failure(description=str(error)) from error
     for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
         yield facts.result(check.name)
