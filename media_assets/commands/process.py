@@ -96,6 +96,7 @@ def process(
     _check_source(settings)
     opened = Library(settings)
     try:
+        opened.check_store()
         report = _process(opened, settings, wanted, owner, quiet=as_json)
     except KeyboardInterrupt:
         raise UserError("Stopped. Run the same command again to continue.", EXIT_INTERRUPTED) from None

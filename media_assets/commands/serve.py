@@ -35,6 +35,7 @@ def serve(library: str | None, inbox: str | None, host: str, port: int, as_json:
     """
     settings = Settings.load(library=library, inbox=inbox)
     opened = Library(settings)  # says now what is wrong with store or ledger, not in a log
+    opened.check_store()
     opened.ensure_inbox()
     opened.inbox().list(None, 1)
     opened.close()

@@ -20,7 +20,7 @@ from typing import TypeAlias
 from media_assets.pipeline.assets import ORIGINAL, REJECTED_TABLE
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
-from media_assets.pipeline.rows import ledger_outcomes, no_longer_rejected, rows_of
+from media_assets.pipeline.rows import is_about_older_version, ledger_outcomes, no_longer_rejected, rows_of
 from media_assets.pipeline.selection import RunIdentity, WorkItem
 from media_assets.pipeline.stages import (
     Extracted,
@@ -208,4 +208,10 @@ def _flush(
         rejected=[outcome.entry for outcome in from_inbox if outcome.state == "rejected"],
         gone=[outcome.entry for outcome in from_inbox if outcome.state == "gone"],
         failed=[outcome.entry for outcome in from_inbox if outcome.state == "failed"],
+        reread=[
+            (outcome.entry, outcome.state == "materialized")
+            for outcome in outcomes
+            if outcome.state in ("materialized", "rejected") and not is_about_older_version(outcome)
+            if outcome.source == "original"
+        ],
     )

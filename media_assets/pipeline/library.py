@@ -15,7 +15,7 @@ from pathlib import Path
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.pipeline.workers import WorkerPool
 from media_assets.settings import Settings
-from media_assets.storage import catalog
+from media_assets.storage import catalog, keys
 from media_assets.storage.inbox import DEFAULT_IGNORE, Inbox, open_inbox
 from media_assets.storage.inbox_views import InboxView, split_view
 from media_assets.storage.ledger import Ledger
@@ -64,6 +64,14 @@ class Library:
     def close(self) -> None:
         """Release connections."""
         self.ledger.close()
+
+    def check_store(self) -> None:
+        """Ask the store one small question, so that a wrong bucket or key is named before any work is done.
+
+        Raises:
+            StorageError: The store cannot be reached or refuses.
+        """
+        self.store.head(keys.catalog_manifest_key("files"))
 
     def inbox(self, url: str | None = None, *, settle_s: float | None = None) -> Inbox:
         """Return the inbox (or the view of one) at ``url``; default: the configured inbox."""

@@ -98,7 +98,7 @@ def rows_of(outcomes: Iterable[FileOutcome], run: RunIdentity, at: datetime) -> 
     rows: dict[tuple[str, str], list[Row]] = {}
     for outcome in outcomes:
         month = outcome.entry.month
-        if outcome.state == "rejected":
+        if outcome.state == "rejected" and not is_about_older_version(outcome):
             rows.setdefault((REJECTED_TABLE, month), []).append(_rejected_row(outcome, run, at))
         elif outcome.state == "materialized":
             made = {ORIGINAL: _files_row, METADATA: _metadata_row}
@@ -110,11 +110,17 @@ def rows_of(outcomes: Iterable[FileOutcome], run: RunIdentity, at: datetime) -> 
     return rows
 
 
+def is_about_older_version(outcome: FileOutcome) -> bool:
+    """Return whether the upload that the inbox shows is rejected, and this is about the stored version before it."""
+    return outcome.source == "original" and outcome.entry.state == "rejected"
+
+
 def no_longer_rejected(outcomes: Iterable[FileOutcome]) -> dict[str, list[str]]:
     """Return, by month, the files that were rejected before and are sound now."""
     cleared: dict[str, list[str]] = {}
     for outcome in outcomes:
-        if outcome.state == "materialized" and outcome.entry.first_rejected_at is not None:
+        was_rejected = outcome.entry.first_rejected_at is not None and not is_about_older_version(outcome)
+        if outcome.state == "materialized" and was_rejected:
             cleared.setdefault(outcome.entry.month, []).append(outcome.entry.media_id)
     return cleared
 

@@ -309,6 +309,7 @@ class Ledger(LedgerEngine):
         rejected: Iterable[MediaEntry] = (),
         gone: Iterable[MediaEntry] = (),
         failed: Iterable[MediaEntry] = (),
+        reread: Iterable[tuple[MediaEntry, bool]] = (),
     ) -> None:
         """Record what a chunk of a run did, in one transaction, after its rows and events were written.
 
@@ -321,6 +322,7 @@ class Ledger(LedgerEngine):
             rejected: Entries whose upload is rejected.
             gone: Entries whose upload left the inbox before it was read.
             failed: Entries that stay pending after an infrastructure error.
+            reread: Entries whose stored original was read again, and whether it was sound.
         """
         now = datetime.now(UTC)
         with self._transaction() as connection:
@@ -346,6 +348,10 @@ class Ledger(LedgerEngine):
                 self._move_on(connection, entry, state="gone")
             for entry in failed:
                 self._move_on(connection, entry, attempts=entry.attempts + 1)
+            for entry, is_sound in reread:
+                rejected_at = None if is_sound else entry.first_rejected_at or now
+                if rejected_at != entry.first_rejected_at:
+                    self._move_on(connection, entry, first_rejected_at=rejected_at)
             for chunk in chunks([asdict(one) for one in outcomes]):
                 statement = self._insert(schema.outcome).values(list(chunk))
                 changed = {name: statement.excluded[name] for name in chunk[0] if name not in ("media_id", "asset")}
