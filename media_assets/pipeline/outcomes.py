@@ -39,6 +39,7 @@ class FileOutcome:
         state: ``materialized`` (every asset asked for), ``rejected`` (content error), ``failed`` (infrastructure
             error, will be retried) or ``gone`` (it left the inbox, or was overwritten, before it was read).
         sha256: Of the bytes that were read; ``None`` if nothing could be read.
+        size_bytes: How many bytes were read, if it was materialized.
         result: What the decoder found, if it was materialized.
         original_key: Where the original is stored.
         duplicate_of: Media id of the first file of the same owner with the same bytes, if this is not it.
@@ -54,6 +55,7 @@ class FileOutcome:
     state: FileState
     source: str
     sha256: str | None = None
+    size_bytes: int | None = None
     result: MediaResult | None = None
     original_key: str | None = None
     duplicate_of: str | None = None

@@ -36,7 +36,7 @@ def _files_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
         "source_key": entry.source_key,
         "file_name": entry.source_key.rsplit("/", 1)[-1],
         "sha256": outcome.sha256,
-        "size_bytes": entry.size_bytes,
+        "size_bytes": outcome.size_bytes,
         "media_type": facts.media_type,
         "mime_type": facts.mime_type,
         "format": facts.format,

@@ -171,6 +171,7 @@ def store_sound(library: Library, extracted: Extracted, first: tuple[str, str] |
     assert extracted.result is not None  # noqa: S101 - callers checked
     assert extracted.sha256 is not None  # noqa: S101 - callers checked
     sha256 = extracted.sha256
+    size_bytes = extracted.source_file.stat().st_size
     try:
         key, duplicate_of, verified = entry.original_key, None, item.source == "original"
         if first is not None:
@@ -189,6 +190,7 @@ def store_sound(library: Library, extracted: Extracted, first: tuple[str, str] |
         "materialized",
         item.source,
         sha256=sha256,
+        size_bytes=size_bytes,
         result=extracted.result,
         original_key=key,
         duplicate_of=duplicate_of,
