@@ -223,7 +223,8 @@ class Service:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     _end([psutil.Process(child.pid)], _STOP_GRACE_S)
                 child.wait()
-        self._record.unlink(missing_ok=True)
+        if self._lock is not None:  # without it the record is that of the service that holds the library
+            self._record.unlink(missing_ok=True)
         if self._sockets is not None:
             self._sockets.cleanup()
             self._sockets = None

@@ -16,6 +16,8 @@ from media_assets.media.limits import Limits
 
 CONFIG_FILE = "media_assets.toml"
 
+_REMOTE = re.compile(r"(?!file:)[a-z0-9+]+://", re.IGNORECASE)
+
 
 class SettingsError(Exception):
     """The configuration is not usable; the message names the setting and how to mend it."""
@@ -134,7 +136,7 @@ class Settings(BaseSettings):
     @property
     def is_local(self) -> bool:
         """Whether the library is a folder of this machine."""
-        return not re.match(r"^(?!file:)[a-z0-9+]+://", self.library)
+        return not _REMOTE.match(self.library)
 
     @property
     def library_root(self) -> Path:
@@ -157,7 +159,7 @@ class Settings(BaseSettings):
         """Absolute folder or URL of the inbox."""
         if self.inbox is None:
             return f"{self.library_url}/inbox"
-        if re.match(r"^(?!file:)[a-z0-9+]+://", self.inbox):
+        if _REMOTE.match(self.inbox):
             return self.inbox.rstrip("/")
         return str(Path(self.inbox.removeprefix("file://")).expanduser().absolute())
 

@@ -19,6 +19,7 @@ from media_assets.commands.existing import open_existing
 from media_assets.commands.output import EXIT_FAILED, console, json_option, library_option, print_json, reports_errors
 from media_assets.commands.status import PARTITION_LIMIT, SQLITE_PARTITION_LIMIT
 from media_assets.instance import prepare_home
+from media_assets.media.errors import MediaError
 from media_assets.pipeline.consistency import find_inconsistencies
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.workers import Task, WorkerStartError
@@ -83,7 +84,7 @@ def _guarded(check: _Check, library: Library, deep: bool) -> Iterator[Finding]:
     name = check.__name__.strip("_")
     try:
         yield from check(library, deep)
-    except (StorageError, WorkerStartError, CompactionBusyError, OSError) as error:
+    except (StorageError, MediaError, WorkerStartError, CompactionBusyError, OSError) as error:
         yield Finding(name, "failed", str(error))
 
 

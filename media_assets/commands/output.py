@@ -5,20 +5,24 @@ Results go to standard output, progress and errors to standard error, so that pi
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import wraps
+from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 
 from media_assets.settings import SettingsError
 from media_assets.storage.errors import StorageError
+from media_assets.storage.ledger_engine import full_disk_message
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +32,8 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 _WIDTH_OF_FILES = 160  # a log or a pipe has no width of its own; 80 columns would fold every cell
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_FILES)
 progress_console = Console(stderr=True, highlight=False)
@@ -46,7 +52,7 @@ class UserError(click.ClickException):
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn errors of settings and storage into :class:`UserError`."""
+    """Turn errors of settings, storage and databases into :class:`UserError`."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,6 +62,13 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise UserError(str(error), EXIT_USAGE) from error
         except StorageError as error:
             raise UserError(str(error)) from error
+        except SQLAlchemyError as error:  # Dagster's own database; that of the ledger raises a StorageError
+            home = Path(os.environ.get("DAGSTER_HOME", ""))
+            raise UserError(
+                full_disk_message(str(error), home)
+                or f"The database of the Dagster instance in {home} cannot be used ({str(error).splitlines()[0]}). "
+                "Check free space and permissions of the folder, then run again."
+            ) from error
 
     return wrapped
 
@@ -73,7 +86,9 @@ def _plain(value: object) -> object:
 
 def print_json(value: object) -> None:
     """Print a value as JSON, one document."""
-    click.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    text = json.dumps(value, default=_plain, ensure_ascii=False, indent=2)
+    # A path whose bytes are not UTF-8 has lone surrogates, which only JSON's escapes can carry.
+    click.echo(_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:

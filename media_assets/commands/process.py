@@ -52,6 +52,7 @@ class Report:
     listed: int = 0
     new: int = 0
     unchanged: int = 0
+    left: int = 0  # to be done by the next call, because something failed before their turn
     states: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     rejected: list[dict[str, object]] = field(default_factory=list)
@@ -126,9 +127,13 @@ def _check_source(settings: Settings) -> None:
     source = Path(settings.inbox_url)
     if not source.exists():
         raise UserError(f"{source} does not exist. Check the path.", EXIT_USAGE)
+    if not (source.is_file() or source.is_dir()):
+        raise UserError(f"{source} is a pipe, socket or device. Name a file or a folder.", EXIT_USAGE)
     if not os.access(source, os.R_OK | (os.X_OK if source.is_dir() else 0)):
         raise UserError(f"{source} cannot be read. Fix its permissions (chmod, chown).", EXIT_USAGE)
-    if settings.is_local and source == settings.library_root:
+    if source.is_file() and any("\udc80" <= char <= "\udcff" for char in source.name):
+        raise UserError("The name of the file is not valid UTF-8. Rename the file.", EXIT_USAGE)
+    if settings.is_local and source.resolve() == settings.library_root.resolve():
         raise UserError(f"{source} is the library itself. Name the folder that holds the media files.", EXIT_USAGE)
 
 
@@ -156,7 +161,6 @@ def _process(library: Library, settings: Settings, wanted: Sequence[str], owner:
             if (message := runner.get().run_catalog()) is not None:
                 report.failures.append(f"catalog: {message}")
             progress.advance(task)
-    report.unchanged = max(0, report.listed - sum(report.states.values()))
     report.seconds = round((datetime.now(UTC) - started).total_seconds(), 2)
     return report
 
@@ -203,6 +207,7 @@ def _list(library: Library, inbox: Inbox, report: Report, progress: Progress) ->
     )
     progress.update(task, total=found.listed, completed=found.listed)
     if found.conflicts:
+        library.ledger.forget_waiting(inbox.url)  # with an owner they have other keys
         raise UserError(
             f"{len(found.conflicts)} files have the names of other files that came from another folder, for example "
             f"{found.conflicts[0]}. Give these an owner of their own: --owner NAME.",
@@ -225,6 +230,7 @@ def _work(
     batches = _claimable(library, inbox.url)
     lacking = library.ledger.lacking(inbox.url, wanted)
     total = sum(batch.file_count for batch in batches) + len(lacking)
+    report.unchanged = max(0, report.listed - total)
     if not total:
         return
     task = progress.add_task("Processing", total=total)
@@ -240,6 +246,7 @@ def _work(
         if (message := runner.get().run_range(media_ids[0], media_ids[-1], assets)) is not None:
             report.failures.append(message)
     progress.update(task, completed=total)
+    report.left = max(0, total - sum(report.states.values()))
 
 
 def _claimable(library: Library, inbox_url: str) -> list[Batch]:
@@ -265,7 +272,10 @@ def _claimable(library: Library, inbox_url: str) -> list[Batch]:
 
 def _run_batch(library: Library, runner: _Runner, batch: Batch, assets: set[str], report: Report) -> None:
     members = library.ledger.batch_members(batch.batch_id)
-    message = runner.get().run_batch(batch, [entry.media_id for entry in members], assets)
+    if not members:  # newer versions of all its files wait in other batches
+        library.ledger.finish_batch(batch.batch_id)
+        return
+    message = runner.get().run_batch(batch, members, assets)
     if message is not None:
         report.failures.append(message)
         library.ledger.reopen_batch(batch, message=message, not_before=datetime.now(UTC), max_attempts=None)
@@ -291,7 +301,8 @@ def _ranges(
 
 def _print(report: Report) -> None:
     done = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items())) or "nothing to do"
-    console.print(f"{report.listed} files listed, {report.unchanged} unchanged; {done}; {report.seconds} s.")
+    left = f", {report.left} not reached" if report.left else ""
+    console.print(f"{report.listed} files listed, {report.unchanged} unchanged; {done}{left}; {report.seconds} s.")
     if report.rejected:
         print_table(
             ("rejected file", "reason", "message"),

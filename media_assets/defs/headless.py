@@ -4,18 +4,27 @@ No daemon and no web server; the runs and their events are in the instance and i
 """
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from media_assets.defs.build import build_definitions
 from media_assets.defs.jobs import catalog_job, ingest_job
+from media_assets.defs.orphans import fail_orphaned_runs
 from media_assets.defs.partitions import PARTITIONS_NAME
-from media_assets.defs.tags import batch_tags, range_tags
+from media_assets.defs.tags import WORKER_TAG, batch_tags, range_tags
+from media_assets.pipeline.intake import narrowed
 from media_assets.pipeline.library import Library
-from media_assets.storage.ledger_schema import Batch
+from media_assets.pipeline.liveness import this_process
+from media_assets.storage.ledger_engine import full_disk_message
+from media_assets.storage.ledger_schema import Batch, MediaEntry
 
+_CAUSE = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b.*:")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -33,15 +42,17 @@ class HeadlessRunner:
         # Failures are reported by the command; Ctrl-C inside a connection's clean-up is no news for the user.
         for name in ("dagster", "sqlalchemy.pool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        fail_orphaned_runs(self._instance, timedelta(seconds=library.settings.batch_dead_after_s))
 
     def positions(self) -> Mapping[str, int]:
         """Return the order of the existing partitions."""
         return {key: at for at, key in enumerate(self._instance.get_dynamic_partitions(PARTITIONS_NAME))}
 
-    def run_batch(self, batch: Batch, media_ids: Sequence[str], assets: Iterable[str]) -> str | None:
-        """Run one batch; return ``None`` or why it failed."""
-        self._instance.add_dynamic_partitions(PARTITIONS_NAME, list(media_ids))
-        return self._execute(ingest_job.name, batch_tags(batch), assets)
+    def run_batch(self, batch: Batch, members: Sequence[MediaEntry], assets: Iterable[str]) -> str | None:
+        """Run one batch with the files that it has now; return ``None`` or why it failed."""
+        ranged = narrowed(batch, members, self.positions)
+        self._instance.add_dynamic_partitions(PARTITIONS_NAME, [entry.media_id for entry in members])
+        return self._execute(ingest_job.name, batch_tags(ranged), assets)
 
     def run_range(self, first: str, last: str, assets: Iterable[str]) -> str | None:
         """Materialize ``assets`` for existing partitions; return ``None`` or why it failed."""
@@ -59,7 +70,7 @@ class HeadlessRunner:
             execution = thread.submit(
                 job.execute_in_process,
                 instance=self._instance,
-                tags=dict(tags),
+                tags={**tags, WORKER_TAG: this_process()},
                 asset_selection=[dg.AssetKey(asset) for asset in assets],
                 run_config=_QUIET,
                 raise_on_error=False,
@@ -69,6 +80,8 @@ class HeadlessRunner:
             except KeyboardInterrupt:
                 self._library.stop.set()
                 raise
+            except SQLAlchemyError as error:
+                return self._failure(str(error))
         if result.success:
             return None
         for event in result.all_events:
@@ -77,5 +90,11 @@ class HeadlessRunner:
                 user = failure.user_failure_data
                 if user is not None and user.description:
                     return user.description
-                return failure.error.to_string().splitlines()[0] if failure.error else "a step failed"
+                return self._failure(failure.error.to_string()) if failure.error else "a step failed"
         return f"run {result.run_id} failed; its log says why"
+
+    def _failure(self, said: str) -> str:
+        """One line about an error that nobody expected; what was asked of Dagster's database is left out."""
+        full = full_disk_message(said, Path(self._instance.root_directory))
+        causes = [line.strip() for line in said.splitlines() if _CAUSE.match(line)]
+        return full or f"{(causes or said.splitlines())[-1][:300]}. The log of the run says more: media-assets serve"

@@ -2,13 +2,11 @@
 
 import dagster as dg
 
-from media_assets.defs.partitions import media_partitions
 from media_assets.pipeline.assets import INGEST_ASSETS
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
     selection=dg.AssetSelection.assets(*INGEST_ASSETS),
-    partitions_def=media_partitions,
     description="Ingest a batch of media files. Started by the inbox sensor.",
 )
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from media_assets.defs.tags import WORKER_TAG
 from media_assets.pipeline.library import Library
+from media_assets.pipeline.liveness import this_process
 from media_assets.settings import Settings
 
 
@@ -20,6 +22,8 @@ from media_assets.settings import Settings
 )
 def library_resource(context: dg.InitResourceContext) -> Iterator[Library]:
     """Open the library; what is not configured here comes from file and environment."""
+    if context.dagster_run is not None and context.instance is not None:
+        context.instance.add_run_tags(context.dagster_run.run_id, {WORKER_TAG: this_process()})
     config = context.resource_config or {}
     library = Library(Settings.load(library=config.get("library"), inbox=config.get("inbox")))
     try:

@@ -5,14 +5,16 @@ the translation into Dagster's words and the look-ups in its instance.
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from media_assets.defs.jobs import catalog_job, ingest_job
+from media_assets.defs.orphans import fail_orphaned_runs
 from media_assets.defs.partitions import PARTITIONS_NAME, media_partitions
 from media_assets.defs.tags import RUN_KEY_TAG, batch_tags
-from media_assets.pipeline.intake import SweepResult, plan_batches, sweep
+from media_assets.pipeline.intake import SweepResult, narrowed, plan_batches, sweep
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import is_dead
 from media_assets.pipeline.requests import RunState, decide
@@ -20,6 +22,9 @@ from media_assets.storage.ledger_schema import Batch
 
 # Batches that are looked at in one tick: bounds its look-ups, and the runs that wait in the queue.
 _OPEN_BATCHES = 8
+
+# What makes a compaction fail, a damaged part for example, is rarely mended by itself.
+_AFTER_FAILED_COMPACTION = timedelta(minutes=15)
 
 _RUN_STATES: dict[dg.DagsterRunStatus, RunState] = {
     dg.DagsterRunStatus.SUCCESS: "succeeded",
@@ -75,7 +80,7 @@ def _cursor(library: Library, found: SweepResult) -> str:
 
 def inbox_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.SensorResult:
     """List a bounded piece of the inbox, put what is new into batches, and request the runs that are due."""
-    settings, now = library.settings, datetime.now(UTC)
+    settings = library.settings
     library.ensure_inbox()
     inbox = library.inbox()
     found = sweep(
@@ -85,25 +90,34 @@ def inbox_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Sens
         max_pages=settings.inbox_pages_per_tick,
         take_over=True,
     )
+
+    def positions() -> Mapping[str, int]:
+        return {key: at for at, key in enumerate(context.instance.get_dynamic_partitions(PARTITIONS_NAME))}
+
     plan_batches(
         library.ledger,
         inbox.url,
-        lambda: {key: at for at, key in enumerate(context.instance.get_dynamic_partitions(PARTITIONS_NAME))},
+        positions,
         max_files=settings.batch_max_files,
         max_bytes=settings.batch_max_bytes,
     )
-    due = [
-        batch
-        for open_batch in library.ledger.open_batches(inbox.url, _OPEN_BATCHES)
-        if (batch := _settle(context.instance, library, open_batch, now)) is not None
-    ]
+    now = datetime.now(UTC)  # not earlier: batches that were planned just now are due
+    due: list[Batch] = []
+    partitions: list[str] = []
+    for open_batch in library.ledger.open_batches(inbox.url, _OPEN_BATCHES):
+        batch = _settle(context.instance, library, open_batch, now)
+        members = library.ledger.batch_members(batch.batch_id) if batch is not None else []
+        if batch is not None and members:
+            due.append(narrowed(batch, members, positions))
+            partitions += [entry.media_id for entry in members]
+    # After the batches, whose dead runs start again at once: a failed one would wait.
+    fail_orphaned_runs(context.instance, timedelta(seconds=settings.batch_dead_after_s))
     cursor = _cursor(library, found)
     if not due:
         return dg.SensorResult(
             skip_reason=f"{found.listed} objects listed below {inbox.url}, {found.new} new, no run to start.",
             cursor=cursor,
         )
-    partitions = [entry.media_id for batch in due for entry in library.ledger.batch_members(batch.batch_id)]
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=batch.run_key, tags=batch_tags(batch)) for batch in due],
         dynamic_partitions_requests=[media_partitions.build_add_request(partitions)],
@@ -117,13 +131,19 @@ def catalog_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     pending = library.pending_parts()
     if not pending:
         return dg.SensorResult(skip_reason="The catalog is up to date.")
-    running = context.instance.get_run_records(dg.RunsFilter(job_name=catalog_job.name, statuses=_IN_PROGRESS), limit=1)
-    if running:
+    runs = context.instance.get_run_records(dg.RunsFilter(job_name=catalog_job.name), limit=1)
+    status = runs[0].dagster_run.status if runs else None
+    dead_after = timedelta(seconds=library.settings.batch_dead_after_s)
+    if status in _IN_PROGRESS and runs[0].dagster_run.run_id in fail_orphaned_runs(context.instance, dead_after):
+        status = None  # nothing was wrong with the tables: no reason to wait
+    if status in _IN_PROGRESS:
         return dg.SensorResult(skip_reason="A compaction is running.")
-    busy = library.ledger.open_batches(library.inbox().url, 1)
     last = datetime.fromisoformat(context.cursor) if context.cursor else None
-    interval = timedelta(seconds=library.settings.catalog_interval_s)
-    if busy and last is not None and now - last < interval:
+    since = now - last if last is not None else timedelta.max
+    if status == dg.DagsterRunStatus.FAILURE and since < _AFTER_FAILED_COMPACTION:
+        return dg.SensorResult(skip_reason="The last compaction failed, its log says why. It is tried again later.")
+    busy = library.ledger.open_batches(library.inbox().url, 1)
+    if busy and since < timedelta(seconds=library.settings.catalog_interval_s):
         return dg.SensorResult(skip_reason=f"{pending} new parts; files are still arriving.")
     return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=now.isoformat())
 

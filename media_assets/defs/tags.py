@@ -7,6 +7,8 @@ from media_assets.storage.ledger_schema import Batch
 
 BATCH_TAG = "media_assets/batch"
 RUN_KEY_TAG = "media_assets/run_key"
+# Name of the process that executes a run (``pipeline.liveness``), so that a dead one is noticed.
+WORKER_TAG = "media_assets/worker"
 
 _RANGE_START_TAG = "dagster/asset_partition_range_start"
 _RANGE_END_TAG = "dagster/asset_partition_range_end"

@@ -4,7 +4,7 @@ Listing minus ledger (DESIGN.md section 6): no time stamp and no order of keys d
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from media_assets.storage.inbox import Inbox
 from media_assets.storage.ledger import Ledger
@@ -92,6 +92,26 @@ def plan_batches(
     for neighbours in _contiguous(known, order):
         groups += _split(neighbours, max_files, max_bytes)
     return ledger.create_batches(inbox_url, groups)
+
+
+def narrowed(batch: Batch, members: Sequence[MediaEntry], positions: Callable[[], Mapping[str, int]]) -> Batch:
+    """Return the batch with the range that its present members span.
+
+    A file whose newer version was listed before the run was requested has left for another batch. Were it the first or
+    the last one, the range would end at a partition that does not exist yet, and no run over it could start.
+
+    Args:
+        batch: The batch.
+        members: Its files; at least one.
+        positions: Returns the order of the existing partitions; asked only when an end of the range has left.
+    """
+    ids = [entry.media_id for entry in members]
+    if batch.first_media_id in ids and batch.last_media_id in ids:
+        return batch
+    order = positions()
+    # Partitions that are new are added behind the others, in the order of the members.
+    ids.sort(key=lambda media_id: order.get(media_id, len(order)))
+    return replace(batch, first_media_id=ids[0], last_media_id=ids[-1])
 
 
 def _split(entries: Sequence[MediaEntry], max_files: int, max_bytes: int) -> list[list[MediaEntry]]:

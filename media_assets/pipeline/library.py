@@ -89,8 +89,8 @@ class Library:
         """A library inside the folder that is processed must not process itself."""
         if not self.settings.is_local or "://" in inbox_url:
             return ()
-        root = self.settings.library_root
-        return (root,) if root != Path(inbox_url) and root not in Path(inbox_url).parents else ()
+        root, inbox = self.settings.library_root.resolve(), Path(inbox_url).resolve()
+        return (root,) if root != inbox and root not in inbox.parents else ()
 
     def ensure_inbox(self) -> None:
         """Create the folder of a local inbox below a local library; any other inbox is the user's own."""

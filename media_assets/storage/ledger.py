@@ -142,6 +142,13 @@ class Ledger(LedgerEngine):
         with self._transaction() as connection:
             return [MediaEntry(**row._asdict()) for row in connection.execute(statement)]
 
+    def forget_waiting(self, inbox: str) -> None:
+        """Forget uploads of an inbox that wait for a batch and were never processed; a listing finds them again."""
+        never = sa.and_(schema.media.c.sha256.is_(None), schema.media.c.first_rejected_at.is_(None))
+        waits = sa.and_(schema.media.c.state == "pending", schema.media.c.batch_id.is_(None))
+        with self._transaction() as connection:
+            connection.execute(sa.delete(schema.media).where(schema.media.c.inbox == inbox, waits, never))
+
     def counts(self) -> dict[str, int]:
         """Return the number of media files by state."""
         statement = sa.select(schema.media.c.state, sa.func.count()).group_by(schema.media.c.state)

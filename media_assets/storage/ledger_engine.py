@@ -3,6 +3,9 @@
 No statements about uploads or batches here; those are in ``ledger.py``.
 """
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +19,30 @@ from media_assets.storage import ledger_schema as schema
 from media_assets.storage.errors import LedgerError
 
 _CHUNK = 400  # rows per statement: far below SQLite's limit of bound variables
+_FULL_BELOW_BYTES = 2**20  # SQLite needs some room for a journal or a write-ahead log before it can write a row
 
 
 def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Yield ``items`` in pieces that fit one statement."""
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]
+
+
+def full_disk_message(said: str, folder: Path) -> str | None:
+    """What SQLite's error means when the disk is full; ``None`` when something else is wrong.
+
+    Args:
+        said: Text of the error.
+        folder: Folder of the database file.
+    """
+    # A full disk is met in several places: the shared memory of a write-ahead log cannot grow ("I/O error"), or a
+    # journal cannot be made ("unable to open").
+    full = "disk is full" in said or os.strerror(errno.ENOSPC) in said
+    if not full and folder.is_dir() and ("disk I/O error" in said or "unable to open database file" in said):
+        full = shutil.disk_usage(folder).free < _FULL_BELOW_BYTES
+    if full:
+        return f"There is no space left in {folder}. Free space there, then run again."
+    return None
 
 
 def _configure_sqlite(engine: sa.Engine) -> None:
@@ -50,6 +71,7 @@ class LedgerEngine:
     """
 
     def __init__(self, url: str) -> None:
+        self._folder: Path | None = None  # of an SQLite file
         try:
             parsed = sa.make_url(url)
             if parsed.drivername == "postgresql":
@@ -58,7 +80,8 @@ class LedgerEngine:
                     "Write postgresql+psycopg2:// instead."
                 )
             if parsed.get_backend_name() == "sqlite" and parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+                self._folder = Path(parsed.database).absolute().parent
+                self._folder.mkdir(parents=True, exist_ok=True)
             self._engine = sa.create_engine(parsed)
             if parsed.get_backend_name() == "sqlite":
                 _configure_sqlite(self._engine)
@@ -66,9 +89,12 @@ class LedgerEngine:
             self._check_version()
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise LedgerError(
-                f"The ledger cannot be opened ({_first_line(error)}). "
-                "Check the path and the rights of the state folder."
+                self._full_disk(error) or f"The ledger cannot be opened ({_first_line(error)}). "
+                f"Check the path and the rights of the state folder{f' {self._folder}' if self._folder else ''}."
             ) from error
+
+    def _full_disk(self, error: BaseException) -> str | None:
+        return full_disk_message(str(error), self._folder) if self._folder is not None else None
 
     def _check_version(self) -> None:
         with self._engine.begin() as connection:
@@ -92,7 +118,7 @@ class LedgerEngine:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise LedgerError(
-                f"The ledger could not be read or written ({_first_line(error)}). Check free space and the database, "
+                self._full_disk(error) or f"The ledger could not be read or written ({_first_line(error)}). Check free space and the database, "
                 "then run again."
             ) from error
 

@@ -5,13 +5,14 @@ file system, ``objects_remote`` on obstore) and the names of objects, which ``ke
 """
 
 import hashlib
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from media_assets.storage.errors import StorageError
 
@@ -234,7 +235,7 @@ def folder_of_url(url: str) -> Path | None:
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path:
         raise StorageError("A file URL must name a folder of this machine. Write it as file:///folder/library.")
-    return Path(unquote(parts.path)).absolute()
+    return Path(os.fsdecode(unquote_to_bytes(parts.path))).absolute()
 
 
 def check_url(url: str) -> str:

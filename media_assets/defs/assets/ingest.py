@@ -56,8 +56,8 @@ def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]
     media_ids = list(context.partition_keys)  # asks the database for all partitions: once per run
     assets = [key.path[-1] for key in context.selected_asset_keys]
     run = RunIdentity(
-        run_id=context.run_id,
-        root_run_id=context.run.root_run_id or context.run_id,
+        run_id=context.run.run_id,
+        root_run_id=context.run.root_run_id or context.run.run_id,
         batch_id=context.run.tags.get(BATCH_TAG),
     )
     summary, facts = BatchSummary(), CheckFacts()

@@ -1,0 +1,37 @@
+"""Runs whose process died without a word, together with whoever watched it (a killed service, a killed command).
+
+Dagster's default launcher cannot ask for the health of a run worker, so such a run would be shown as running for ever,
+take a place in the queue and keep others from starting. What becomes of its batch is decided in the sensors.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from media_assets.defs.jobs import catalog_job, ingest_job
+from media_assets.defs.tags import WORKER_TAG
+from media_assets.pipeline.liveness import is_dead
+
+_MESSAGE = "The process of this run has ended without a word: it was killed, or the machine went down."
+
+
+def fail_orphaned_runs(instance: dg.DagsterInstance, dead_after: timedelta) -> set[str]:
+    """Mark started runs as failed whose process is certainly dead; return their ids.
+
+    Args:
+        instance: The Dagster instance.
+        dead_after: Age after which a run of our jobs counts as dead that never came to say who works on it.
+    """
+    now = datetime.now(UTC)
+    failed = set()
+    for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        run, worker = record.dagster_run, record.dagster_run.tags.get(WORKER_TAG)
+        if worker is not None:
+            dead = is_dead(worker)
+        else:
+            silent = now - record.update_timestamp.astimezone(UTC)
+            dead = run.job_name in (ingest_job.name, catalog_job.name) and silent >= dead_after
+        if dead:
+            instance.report_run_failed(run, _MESSAGE)
+            failed.add(run.run_id)
+    return failed
