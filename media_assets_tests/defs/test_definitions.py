@@ -1,0 +1,90 @@
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from media_assets.defs.build import build_definitions
+from media_assets.pipeline.assets import INGEST_ASSETS, code_version, data_version
+
+
+def test_the_code_location_loads_and_runs_could_be_launched() -> None:
+    """In a process of its own: what a code server does at its start, with no library there."""
+    code = "import dagster as dg; from media_assets.definitions import defs; dg.Definitions.validate_loadable(defs)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_the_code_location_consists_of() -> None:
+    """Changing one of these names breaks what users and their instances refer to."""
+    definitions = build_definitions()
+    graph = definitions.resolve_asset_graph()
+    specs = {key: graph.get(key) for key in graph.get_all_asset_keys()}
+    assert {
+        key.to_user_string(): {
+            "deps": sorted(dep.to_user_string() for dep in node.parent_keys),
+            "group": node.group_name,
+            "partitioned": node.is_partitioned,
+        }
+        for key, node in specs.items()
+    } == {
+        "original": {"deps": [], "group": "ingest", "partitioned": True},
+        "metadata": {"deps": ["original"], "group": "ingest", "partitioned": True},
+        "thumbnails": {"deps": ["original"], "group": "ingest", "partitioned": True},
+        "catalog": {"deps": ["metadata", "original", "thumbnails"], "group": "catalog", "partitioned": False},
+    }
+    assert sorted((key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys) == [
+        ("catalog", "one_row_per_key"),
+        ("original", "checksum_matches"),
+        ("original", "decodable"),
+        ("thumbnails", "dimensions_match"),
+    ]
+    jobs = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
+    assert jobs == {"ingest_job", "catalog_job"}
+    assert {
+        sensor.name: (sensor.job_name, sensor.minimum_interval_seconds, sensor.default_status)
+        for sensor in definitions.sensors or ()
+        if isinstance(sensor, dg.SensorDefinition)
+    } == {
+        "inbox_sensor": ("ingest_job", 10, dg.DefaultSensorStatus.RUNNING),
+        "catalog_sensor": ("catalog_job", 10, dg.DefaultSensorStatus.RUNNING),
+    }
+
+
+def test_every_asset_and_check_says_what_it_is() -> None:
+    graph = build_definitions().resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        description = graph.get(key).description
+        assert description is not None, key
+        assert description.endswith("."), key
+    for check in graph.asset_check_keys:
+        assert graph.get_check_spec(check).description
+
+
+def test_a_backfill_is_split_into_ranged_runs() -> None:
+    graph = build_definitions().resolve_asset_graph()
+    for asset in INGEST_ASSETS:
+        policy = graph.get(dg.AssetKey(asset)).backfill_policy
+        assert policy is not None
+        assert policy.max_partitions_per_run == 256
+
+
+def test_assets_can_be_selected_one_by_one() -> None:
+    definitions = build_definitions()
+    for asset in INGEST_ASSETS:
+        subset = definitions.resolve_job_def("ingest_job").get_subset(asset_selection={dg.AssetKey(asset)})
+        selected = subset.asset_layer.selected_asset_keys
+        assert selected == {dg.AssetKey(asset)}
+
+
+def test_versions_depend_on_the_asset_and_on_the_bytes() -> None:
+    versions = {asset: code_version(asset) for asset in INGEST_ASSETS}
+    assert versions["thumbnails"] != versions["metadata"]
+    assert all(version.startswith("1-") for version in versions.values())
+    assert data_version("original", "a" * 64) == f"{'a' * 16}.{versions['original']}"
+
+
+def test_a_wrong_setting_fails_the_loading_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIA_ASSETS_BATCH_MAX_FILES", "0")
+    with pytest.raises(Exception, match=r"Setting batch_max_files: .* MEDIA_ASSETS_BATCH_MAX_FILES\."):
+        build_definitions()

@@ -1,0 +1,114 @@
+"""Files copied into the inbox of a running service become partitions, rows and objects; bad ones become rejects."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from media_assets.demo.sample_library import SampleFile
+from media_assets.media.resize import RENDITION_SIZES
+from media_assets.pipeline.assets import INGEST_ASSETS
+from media_assets_tests.e2e.serving import Serving
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+_ASSETS = """
+{ assetNodes {
+    assetKey { path }
+    partitionStats { numPartitions numMaterialized numFailed numMaterializing }
+    assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions unmaterializedPartitions } }
+    assetChecksOrError { ... on AssetChecks { checks {
+      name
+      executionForLatestMaterialization { status evaluation { success severity metadataEntries {
+        label ... on IntMetadataEntry { intValue }
+      } } }
+    } } }
+} }"""
+
+
+def _assets(serving: Serving) -> dict[str, Mapping[str, Any]]:
+    return {node["assetKey"]["path"][-1]: node for node in serving.graphql(_ASSETS)["assetNodes"]}
+
+
+def test_every_file_is_processed(serving: Serving, samples: Sequence[SampleFile], accepted: list[SampleFile]) -> None:
+    status = serving.command("status")
+
+    refused = len(samples) - len(accepted)
+    assert status["files"] == {"accepted": len(accepted), "rejected": refused}
+    assert set(status["batches"]) == {"done"}
+    assert status["last_full_sweep_at"] is not None
+    assert status["catalog_rows"] == {
+        "files": len(accepted),
+        "metadata": len(accepted),
+        "renditions": len(accepted) * len(RENDITION_SIZES),
+        "rejected": refused,
+    }
+    rows = serving.command("query", "select source_key from files")
+    assert {row["source_key"] for row in rows} == {sample.name for sample in accepted}
+
+
+def test_bad_files_are_rejected_with_their_reasons(serving: Serving, rejected: list[SampleFile]) -> None:
+    rows = {row["source_key"]: row for row in serving.command("rejected")}
+
+    assert {name: row["reason_code"] for name, row in rows.items()} == {
+        sample.name: str(sample.reason_code) for sample in rejected
+    }
+    assert {"truncated", "unsupported_type", "empty_file"} == {row["reason_code"] for row in rows.values()}
+    for row in rows.values():
+        assert row["message"].rstrip(".").split(". ")[-1].startswith("Upload"), "the message names no next action"
+
+
+def test_every_run_is_green_and_covers_a_range(serving: Serving, samples: Sequence[SampleFile]) -> None:
+    by_job: dict[str, list[Mapping[str, Any]]] = {}
+    for run in serving.runs():
+        assert run["status"] == "SUCCESS", run
+        by_job.setdefault(run["jobName"], []).append(run)
+
+    assert set(by_job) == {"ingest_job", "catalog_job"}
+    assert len(by_job["ingest_job"]) < len(samples) / 4
+    for run in by_job["ingest_job"]:
+        assert run["tags"]["dagster/asset_partition_range_start"]
+        assert run["tags"]["dagster/asset_partition_range_end"]
+        assert run["tags"]["dagster/sensor_name"] == "inbox_sensor"
+
+
+def test_only_accepted_files_are_materialized(
+    serving: Serving, accepted: list[SampleFile], rejected: list[SampleFile], media_ids: dict[str, str]
+) -> None:
+    assets = _assets(serving)
+
+    assert set(assets) == {*INGEST_ASSETS, "catalog"}
+    for name in INGEST_ASSETS:
+        partitions = assets[name]["assetPartitionStatuses"]
+        assert set(partitions["materializedPartitions"]) == {media_ids[sample.name] for sample in accepted}
+        assert set(partitions["unmaterializedPartitions"]) == {media_ids[sample.name] for sample in rejected}
+        assert assets[name]["partitionStats"] == {
+            "numPartitions": len(accepted) + len(rejected),
+            "numMaterialized": len(accepted),
+            "numFailed": 0,
+            "numMaterializing": 0,
+        }
+
+
+def test_asset_checks_have_results(serving: Serving, samples: Sequence[SampleFile], rejected: list[SampleFile]) -> None:
+    results: dict[str, Mapping[str, Any]] = {}
+    for node in _assets(serving).values():
+        for check in node["assetChecksOrError"].get("checks", []):
+            assert check["executionForLatestMaterialization"] is not None, check
+            results[check["name"]] = check["executionForLatestMaterialization"]
+
+    assert set(results) == {"decodable", "checksum_matches", "dimensions_match", "one_row_per_key"}
+    warning = results.pop("decodable")["evaluation"]
+    assert (warning["success"], warning["severity"]) == (False, "WARN")
+    counted = {entry["label"]: entry.get("intValue") for entry in warning["metadataEntries"]}
+    assert (counted["checked"], counted["not_passed"]) == (len(samples), len(rejected))
+    for name, result in results.items():
+        assert result["status"] == "SUCCEEDED", name
+        assert result["evaluation"]["success"], name
+
+
+def test_doctor_finds_nothing_wrong(serving: Serving) -> None:
+    findings = serving.command("doctor", "--deep")
+
+    assert {finding["check"] for finding in findings} >= {"storage", "catalog", "consistency", "codecs", "inbox"}
+    assert [finding for finding in findings if finding["state"] != "ok"] == []
