@@ -15,6 +15,11 @@ from media_assets.pipeline.outcomes import FileOutcome
 # Literal values of Dagster's tags for a result's provenance; the constants are not part of its public API.
 _CODE_VERSION_TAG = "dagster/code_version"
 _DATA_VERSION_TAG = "dagster/data_version"
+# Without these two the UI calls a result out of sync ("has a new dependency on original").
+_INPUT_VERSION_TAG = f"dagster/input_data_version/{ORIGINAL}"
+_INPUT_EVENT_TAG = f"dagster/input_event_pointer/{ORIGINAL}"
+# The event of the same run has no number yet; looking each up afterwards would cost a query per file.
+_NO_EVENT = "NULL"
 
 
 def preview_markdown(jpeg: bytes) -> dg.MarkdownMetadataValue:
@@ -62,6 +67,10 @@ def _thumbnails(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
     for rendition in outcome.renditions:
         if rendition.data is not None:
             metadata["preview"] = preview_markdown(rendition.data)
+    for rendition in outcome.renditions:
+        # Behind a CDN the UI can show a larger picture, and shows it at once because the text is short.
+        if rendition.kind == "thumb_300" and rendition.public_url and rendition.public_url.startswith("http"):
+            metadata["preview"] = dg.MetadataValue.md(f"![preview]({rendition.public_url})")
     metadata["renditions"] = dg.MetadataValue.md(
         "\n".join(f"- `{r.key}` {r.width_px} x {r.height_px} px, {r.size_bytes} bytes" for r in outcome.renditions)
     )
@@ -76,12 +85,15 @@ def materializations(outcome: FileOutcome) -> Iterator[dg.AssetMaterialization]:
     if outcome.state != "materialized" or outcome.sha256 is None:
         return
     for asset in sorted(outcome.assets):
+        tags = {
+            _CODE_VERSION_TAG: code_version(asset),
+            _DATA_VERSION_TAG: data_version(asset, outcome.sha256),
+        }
+        if asset != ORIGINAL:
+            tags |= {_INPUT_VERSION_TAG: data_version(ORIGINAL, outcome.sha256), _INPUT_EVENT_TAG: _NO_EVENT}
         yield dg.AssetMaterialization(
             asset_key=asset,
             partition=outcome.entry.media_id,
             metadata=_METADATA_OF[asset](outcome),
-            tags={
-                _CODE_VERSION_TAG: code_version(asset),
-                _DATA_VERSION_TAG: data_version(asset, outcome.sha256),
-            },
+            tags=tags,
         )

@@ -39,5 +39,8 @@ def code_version(asset: str) -> str:
 
 
 def data_version(asset: str, input_version: str) -> str:
-    """Return the Dagster data version of a result: what it was made from and by which code."""
-    return f"{input_version[:16]}.{code_version(asset)}"
+    """Return the Dagster data version of a result: what it was made from and by which code.
+
+    The original *is* its bytes, whatever code stored them.
+    """
+    return input_version[:32] if asset == ORIGINAL else f"{input_version[:16]}.{code_version(asset)}"

@@ -89,7 +89,8 @@ class LedgerEngine:
             self._check_version()
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise LedgerError(
-                self._full_disk(error) or f"The ledger cannot be opened ({_first_line(error)}). "
+                self._full_disk(error)
+                or f"The ledger cannot be opened ({_first_line(error)}). "
                 f"Check the path and the rights of the state folder{f' {self._folder}' if self._folder else ''}."
             ) from error
 
@@ -118,8 +119,9 @@ class LedgerEngine:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise LedgerError(
-                self._full_disk(error) or f"The ledger could not be read or written ({_first_line(error)}). Check free space and the database, "
-                "then run again."
+                self._full_disk(error)
+                or f"The ledger could not be read or written ({_first_line(error)}). "
+                "Check free space and the database, then run again."
             ) from error
 
     def _insert(self, table: sa.Table) -> Any:
