@@ -122,7 +122,7 @@ class Service:
             "code-server",
             [
                 *("-m", "dagster", "api", "grpc", "--socket", str(grpc_socket)),
-                *("-m", "media_assets.definitions", "--location-name", LOCATION_NAME),
+                *("-m", "media_assets.definitions", "--location-name", LOCATION_NAME, "--log-level", "warning"),
             ],
         )
         self._wait_ready("code-server", grpc_socket.exists)

@@ -271,7 +271,7 @@ def _claimable(library: Library, inbox_url: str) -> list[Batch]:
 
 
 def _run_batch(library: Library, runner: _Runner, batch: Batch, assets: set[str], report: Report) -> None:
-    members = library.ledger.batch_members(batch.batch_id)
+    members = library.ledger.pending_members(batch.batch_id)
     if not members:  # newer versions of all its files wait in other batches
         library.ledger.finish_batch(batch.batch_id)
         return

@@ -1,5 +1,6 @@
 """``media-assets serve``: the web UI and the daemon on a library."""
 
+import signal
 import time
 
 import click
@@ -33,6 +34,10 @@ def serve(library: str | None, inbox: str | None, host: str, port: int, as_json:
 
     The UI has no login: keep it on 127.0.0.1, or put an authenticating proxy in front of it.
     """
+    # Service managers send SIGTERM, and a shell without job control starts background commands with SIGINT ignored:
+    # both must end what is started below.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = Settings.load(library=library, inbox=inbox)
     opened = Library(settings)  # says now what is wrong with store or ledger, not in a log
     opened.check_store()

@@ -1,4 +1,6 @@
-"""Asset checks of op ``ingest`` and of the catalog. Each looks at all files of its run.
+"""Asset checks of op ``ingest`` and of the catalog.
+
+Each looks at all files of its run, or at the whole library when it is executed on its own.
 
 Specs and the results computed from outcomes; where they are yielded is in ``defs.assets``.
 """
@@ -9,8 +11,11 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from media_assets.media.resize import RENDITION_SIZES, fit_box
-from media_assets.pipeline.assets import ORIGINAL, THUMBNAILS
+from media_assets.pipeline.assets import ORIGINAL, REJECTED_TABLE, THUMBNAILS
+from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.storage import catalog
+from media_assets.storage.errors import ObjectMissing
 
 _LISTED = 20
 
@@ -82,6 +87,39 @@ class CheckFacts:
             metadata={
                 "checked": dg.MetadataValue.int(count),
                 "not_passed": dg.MetadataValue.int(len(bad)),
-                "first": dg.MetadataValue.md("\n".join(f"- `{line}`" for line in bad[:_LISTED]) or "none"),
+                **({"first": dg.MetadataValue.md("\n".join(f"- `{line}`" for line in bad[:_LISTED]))} if bad else {}),
             },
         )
+
+
+def facts_of_library(library: Library) -> CheckFacts:
+    """Return the facts of everything that the catalog names; reads every stored original once.
+
+    Raises:
+        StorageError: The catalog or the store cannot be read. A missing original is a fact, not an error.
+    """
+    facts = CheckFacts()
+    rejected = catalog.read_current(library.store, REJECTED_TABLE, ["media_id", "reason_code"]).to_pylist()
+    facts.rejected = [f"{row['media_id']}: {row['reason_code']}" for row in rejected]
+    columns = ["media_id", "sha256", "original_path", "width_px", "height_px"]
+    files = {row["media_id"]: row for row in catalog.read_current(library.store, "files", columns).to_pylist()}
+    facts.files, facts.stored = len(files) + len(rejected), len(files)
+    intact: dict[str, bool] = {}  # equal files share an original
+    for media_id, row in files.items():
+        path = row["original_path"]
+        if path not in intact:
+            try:
+                intact[path] = library.store.sha256(path) == row["sha256"]
+            except ObjectMissing:
+                intact[path] = False
+        if not intact[path]:
+            facts.unverified.append(media_id)
+    columns = ["media_id", "kind", "width_px", "height_px"]
+    longest = {size.kind: size.longest_px for size in RENDITION_SIZES}
+    for row in catalog.read_current(library.store, "renditions", columns).to_pylist():
+        facts.renditions += 1
+        file = files.get(row["media_id"])
+        box = fit_box(file["width_px"], file["height_px"], longest[row["kind"]]) if file is not None else None
+        if box != (row["width_px"], row["height_px"]):
+            facts.wrong_size.append(f"{row['media_id']}: {row['kind']}")
+    return facts

@@ -5,7 +5,7 @@ op yields none and logs these instead (DESIGN.md section 2).
 """
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -15,15 +15,15 @@ from media_assets.pipeline.outcomes import FileOutcome
 # Literal values of Dagster's tags for a result's provenance; the constants are not part of its public API.
 _CODE_VERSION_TAG = "dagster/code_version"
 _DATA_VERSION_TAG = "dagster/data_version"
-# Without these two the UI calls a result out of sync ("has a new dependency on original").
+# Without these two the UI calls a result out of sync ("has a new dependency on original"). For partitions it compares
+# events and not versions: the newest one of the original up to the pointer with the newest one of all.
 _INPUT_VERSION_TAG = f"dagster/input_data_version/{ORIGINAL}"
 _INPUT_EVENT_TAG = f"dagster/input_event_pointer/{ORIGINAL}"
-# The event of the same run has no number yet; looking each up afterwards would cost a query per file.
 _NO_EVENT = "NULL"
 
 
 def preview_markdown(jpeg: bytes) -> dg.MarkdownMetadataValue:
-    """Return a picture that the UI shows in place, without a web server for files."""
+    """Return a picture that the UI shows without a web server for files, at a click: the text is long."""
     return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})")
 
 
@@ -47,6 +47,13 @@ def _original(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
     return metadata
 
 
+def _camera(make: str | None, model: str | None) -> str | None:
+    """Many makers repeat their name in the model ("NIKON CORPORATION", "NIKON D750")."""
+    if make and model and not model.lower().startswith(make.split()[0].lower()):
+        return f"{make} {model}"
+    return model or make
+
+
 def _metadata(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
     """Camera and time only: positions and names stay in the table, out of the event log (DESIGN.md section 10)."""
     assert outcome.result is not None  # noqa: S101 - materialized outcomes have one
@@ -54,7 +61,7 @@ def _metadata(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
     found = outcome.result.metadata
     shown = {
         "captured_at_local": found.captured_at_local.isoformat(sep=" ") if found.captured_at_local else None,
-        "camera": " ".join(part for part in (found.camera_make, found.camera_model) if part) or None,
+        "camera": _camera(found.camera_make, found.camera_model),
         "video_codec": found.video_codec,
     }
     values: dict[str, dg.MetadataValue] = {k: dg.MetadataValue.text(v) for k, v in shown.items() if v is not None}
@@ -72,28 +79,47 @@ def _thumbnails(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
         if rendition.kind == "thumb_300" and rendition.public_url and rendition.public_url.startswith("http"):
             metadata["preview"] = dg.MetadataValue.md(f"![preview]({rendition.public_url})")
     metadata["renditions"] = dg.MetadataValue.md(
-        "\n".join(f"- `{r.key}` {r.width_px} x {r.height_px} px, {r.size_bytes} bytes" for r in outcome.renditions)
+        "\n".join(f"- {r.kind}: {r.width_px} x {r.height_px} px, {r.size_bytes} bytes" for r in outcome.renditions)
     )
+    if outcome.renditions:
+        metadata["folder"] = dg.MetadataValue.text(outcome.renditions[0].key.rsplit("/", 1)[0])
     return metadata
 
 
 _METADATA_OF = {ORIGINAL: _original, METADATA: _metadata, THUMBNAILS: _thumbnails}
 
 
-def materializations(outcome: FileOutcome) -> Iterator[dg.AssetMaterialization]:
-    """Yield the events of one file: none unless it was materialized."""
-    if outcome.state != "materialized" or outcome.sha256 is None:
+def materializations(
+    outcomes: Sequence[FileOutcome], newest_original: Callable[[], int | None]
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield the events of a chunk: none for files that were not materialized. Log each before asking for the next.
+
+    Args:
+        outcomes: The chunk.
+        newest_original: Returns the number of the newest event of asset ``original``. Asked once, after the events of
+            the originals were logged: results were made from the newest original of their partition up to there.
+    """
+    made = [outcome for outcome in outcomes if outcome.state == "materialized" and outcome.sha256 is not None]
+    for outcome in made:
+        if ORIGINAL in outcome.assets:
+            yield _event(outcome, ORIGINAL, {})
+    if all(outcome.assets <= {ORIGINAL} for outcome in made):
         return
-    for asset in sorted(outcome.assets):
-        tags = {
+    pointer = str(newest_original() or _NO_EVENT)
+    for outcome in made:
+        for asset in sorted(outcome.assets - {ORIGINAL}):
+            made_from = {_INPUT_VERSION_TAG: data_version(ORIGINAL, outcome.sha256 or ""), _INPUT_EVENT_TAG: pointer}
+            yield _event(outcome, asset, made_from)
+
+
+def _event(outcome: FileOutcome, asset: str, tags: Mapping[str, str]) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        asset_key=asset,
+        partition=outcome.entry.media_id,
+        metadata=_METADATA_OF[asset](outcome),
+        tags={
             _CODE_VERSION_TAG: code_version(asset),
-            _DATA_VERSION_TAG: data_version(asset, outcome.sha256),
-        }
-        if asset != ORIGINAL:
-            tags |= {_INPUT_VERSION_TAG: data_version(ORIGINAL, outcome.sha256), _INPUT_EVENT_TAG: _NO_EVENT}
-        yield dg.AssetMaterialization(
-            asset_key=asset,
-            partition=outcome.entry.media_id,
-            metadata=_METADATA_OF[asset](outcome),
-            tags=tags,
-        )
+            _DATA_VERSION_TAG: data_version(asset, outcome.sha256 or ""),
+            **tags,
+        },
+    )

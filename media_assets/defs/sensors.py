@@ -12,7 +12,7 @@ import dagster as dg
 
 from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.orphans import fail_orphaned_runs
-from media_assets.defs.partitions import PARTITIONS_NAME, media_partitions
+from media_assets.defs.partitions import PARTITIONS_NAME, drop_partitions, media_partitions
 from media_assets.defs.tags import RUN_KEY_TAG, batch_tags
 from media_assets.pipeline.intake import SweepResult, narrowed, plan_batches, sweep
 from media_assets.pipeline.library import Library
@@ -106,10 +106,15 @@ def inbox_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Sens
     partitions: list[str] = []
     for open_batch in library.ledger.open_batches(inbox.url, _OPEN_BATCHES):
         batch = _settle(context.instance, library, open_batch, now)
-        members = library.ledger.batch_members(batch.batch_id) if batch is not None else []
-        if batch is not None and members:
+        if batch is None:
+            continue
+        members = library.ledger.pending_members(batch.batch_id)
+        if members:
             due.append(narrowed(batch, members, positions))
             partitions += [entry.media_id for entry in members]
+        else:  # its run died after its last file was recorded, or newer versions of its files wait in other batches
+            drop_partitions(context.instance, library, batch)
+            library.ledger.finish_batch(batch.batch_id)
     # After the batches, whose dead runs start again at once: a failed one would wait.
     fail_orphaned_runs(context.instance, timedelta(seconds=settings.batch_dead_after_s))
     cursor = _cursor(library, found)

@@ -3,18 +3,27 @@
 Only names and the dictionary that a batch's run carries.
 """
 
+from collections.abc import Mapping
+
 from media_assets.storage.ledger_schema import Batch
 
 BATCH_TAG = "media_assets/batch"
 RUN_KEY_TAG = "media_assets/run_key"
-# Name of the process that executes a run (``pipeline.liveness``), so that a dead one is noticed.
-WORKER_TAG = "media_assets/worker"
+# Name of the process that executes a run (``pipeline.liveness``), so that a dead one is noticed. The UI hides tags with
+# this prefix.
+WORKER_TAG = ".dagster/media_assets_worker"
 
+_PARTITION_TAG = "dagster/partition"
 _RANGE_START_TAG = "dagster/asset_partition_range_start"
 _RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 # New arrivals overtake a running backfill, whose runs have priority 0.
 _PRIORITY = "10"
+
+
+def is_partitioned(tags: Mapping[str, str]) -> bool:
+    """Return whether a run with these tags has partitions; one that only executes asset checks has none."""
+    return _PARTITION_TAG in tags or _RANGE_START_TAG in tags
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -188,11 +188,15 @@ def _stop_catalog_sensor(settings: Settings, home: Path) -> None:
 
 def _wait_idle(library: Library, service: Service) -> None:
     """Wait until the inbox sensor has looked at the empty inbox once."""
-    _wait(service, lambda: (status := library.ledger.sweep_status(library.inbox().url)) is not None
-          and status.completed_at is not None, "the first tick of the sensor")  # fmt: skip
+
+    def looked() -> bool:
+        status = library.ledger.sweep_status(library.inbox().url)
+        return status is not None and status.completed_at is not None
+
+    _wait(service, looked, "the first tick of the sensor")
 
 
-def _wait(service: Service, ready: Any, what: str) -> None:
+def _wait(service: Service, ready: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + _RUN_TIMEOUT_S
     while not ready():
         service.check()
@@ -248,7 +252,7 @@ def _round(files: int, singles: int) -> dict[str, Measurement]:
 
 
 def _summary(rounds: list[dict[str, Measurement]]) -> dict[str, Any]:
-    def median(mode: str, of: Any) -> float:
+    def median(mode: str, of: Callable[[Measurement], float]) -> float:
         return statistics.median(of(one[mode]) for one in rounds)
 
     media_ms = median("media work", lambda m: m.cpu_ms_per_file)
@@ -290,8 +294,8 @@ def _print(summary: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
     click.echo(f"{summary['machine']}; load {summary['load_1_min']}; {versions}")
     click.echo(
-        f"JPEGs of {' x '.join(map(str, summary['picture_px']))} px; medians of {summary['rounds']} interleaved rounds; "
-        "CPU time of all processes."
+        f"JPEGs of {' x '.join(map(str, summary['picture_px']))} px; medians of {summary['rounds']} interleaved "
+        "rounds; CPU time of all processes."
     )
     click.echo(f"{'mode':<18}{'files':>6}{'runs':>6}{'CPU s':>9}{'CPU ms/file':>13}{'bookkeeping ms/file':>21}")
     for mode, one in summary["modes"].items():

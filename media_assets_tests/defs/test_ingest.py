@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
 from PIL import Image
 
 from media_assets.defs.partitions import PARTITIONS_NAME
@@ -80,6 +82,30 @@ def test_the_events_say_what_made_them_of_what(world: World, drop: Drop) -> None
         tags = world.events(asset, "a.jpg")[0].tags or {}
         assert tags["dagster/code_version"] == code_version(asset)
         assert tags["dagster/data_version"] == data_version(asset, sha256)
+
+
+def stale_status(world: World, asset: str, source_key: str) -> str:
+    """What the UI says of a partition: FRESH, or STALE for one that is out of sync."""
+    graph = world.definitions.resolve_asset_graph()
+    context = LoadingContextForTest(world.instance)
+    resolver = CachingStaleStatusResolver(world.instance, graph, context)
+    return str(resolver.get_status(dg.AssetKey(asset), keys.media_id(source_key)).name)
+
+
+def test_results_are_out_of_sync_exactly_when_their_original_is_another_one(world: World, drop: Drop) -> None:
+    drop({"a.jpg": jpeg(1)})
+    world.ingest()
+    assert {asset: stale_status(world, asset, "a.jpg") for asset in INGEST_ASSETS} == dict.fromkeys(
+        INGEST_ASSETS, "FRESH"
+    )
+    assert world.backfill("a.jpg", "a.jpg", "original").success
+    assert stale_status(world, "thumbnails", "a.jpg") == "FRESH"  # the same bytes again
+    drop({"a.jpg": jpeg(2)})
+    (request,) = world.tick().run_requests
+    assert world.run(request.tags, ["original"]).success
+    assert stale_status(world, "thumbnails", "a.jpg") == "STALE"
+    assert world.backfill("a.jpg", "a.jpg", "metadata", "thumbnails").success
+    assert stale_status(world, "thumbnails", "a.jpg") == "FRESH"
 
 
 def test_a_duplicate_says_of_what(world: World, drop: Drop) -> None:

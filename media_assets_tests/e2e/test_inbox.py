@@ -1,5 +1,6 @@
 """Files copied into the inbox of a running service become partitions, rows and objects; bad ones become rejects."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,10 @@ _ASSETS = """
       } } }
     } } }
 } }"""
+
+
+_STALENESS = """
+query ($asset: AssetKeyInput!) { assetNodeOrError(assetKey: $asset) { ... on AssetNode { staleStatusByPartition } } }"""
 
 
 def _assets(serving: Serving) -> dict[str, Mapping[str, Any]]:
@@ -88,6 +93,14 @@ def test_only_accepted_files_are_materialized(
             "numFailed": 0,
             "numMaterializing": 0,
         }
+
+
+def test_nothing_is_called_out_of_sync(
+    serving: Serving, accepted: list[SampleFile], rejected: list[SampleFile]
+) -> None:
+    for name in INGEST_ASSETS:
+        node = serving.graphql(_STALENESS, asset={"path": [name]})["assetNodeOrError"]
+        assert Counter(node["staleStatusByPartition"]) == {"FRESH": len(accepted), "MISSING": len(rejected)}
 
 
 def test_asset_checks_have_results(serving: Serving, samples: Sequence[SampleFile], rejected: list[SampleFile]) -> None:

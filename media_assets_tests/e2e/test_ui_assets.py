@@ -30,6 +30,7 @@ def test_lineage_graph_shows_the_assets_with_their_partition_counts(
     ui: Ui, accepted: list[SampleFile], rejected: list[SampleFile]
 ) -> None:
     ui.open("/asset-groups")
+    ui.page.get_by_role("button", name="panel_show_right", exact=True).click()  # the list beside the graph
     ui.page.mouse.click(900, 700, button="right")  # an empty place of the canvas
     ui.page.get_by_role("menuitem", name="Expand all groups").click()
     ui.settle()
@@ -40,7 +41,6 @@ def test_lineage_graph_shows_the_assets_with_their_partition_counts(
         expect(ui.page.get_by_text(name, exact=True).last).to_be_visible()
     expect(ui.page.get_by_text(f"{total} partitions", exact=True)).to_have_count(len(INGEST_ASSETS))
     expect(ui.page.get_by_text(filled, exact=True)).to_have_count(len(INGEST_ASSETS))
-    ui.page.get_by_role("button", name="panel_show_right", exact=True).click()  # the list beside the graph
     ui.page.get_by_role("button", name="zoom_in", exact=True).click(click_count=2, delay=300)
     ui.picture("asset_graph.png")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,13 +66,17 @@ def _backfill(serving: Serving, backfill_id: str) -> Mapping[str, Any]:
     return found
 
 
+def _has_ended(serving: Serving, backfill_id: str) -> bool:
+    return str(_backfill(serving, backfill_id)["status"]).startswith(("COMPLETED", "FAILED", "CANCELED"))
+
+
 @pytest.fixture(scope="module")
 def launched(ui: Ui, serving: Serving) -> _Launched:
     both = _Launched(_launch(ui, leave_out_missing=True), _launch(ui, leave_out_missing=False))
     for backfill_id in (both.accepted_only, both.everything):
         wait_until(
             f"backfill {backfill_id} has ended",
-            lambda backfill_id=backfill_id: _backfill(serving, backfill_id)["status"].startswith("COMPLETED"),
+            partial(_has_ended, serving, backfill_id),
             _TIMEOUT_S,
             every_s=3.0,
         )
@@ -122,7 +127,7 @@ def test_backfill_of_all_accepted_partitions_ends_green(
     ui.page.get_by_role("tab", name="Runs").click()
     expect(ui.page.get_by_text("Success", exact=True)).to_have_count(len(backfill["runs"]))
     expect(ui.page.get_by_text("Succeeded", exact=True)).to_be_visible()
-    ui.picture("backfill.png", height_px=640)
+    ui.picture("backfill.png", height_px=720)
     ui.open("/runs")
     ui.page.get_by_text("Show runs within backfills").click()
     expect(ui.page.get_by_text("Success", exact=True)).to_have_count(len(serving.runs()))

@@ -25,7 +25,6 @@ _ARGUMENTS = (
 )
 _SIZE = {"width": 1600, "height": 900}
 _TIMEOUT_MS = 30_000.0
-_COLORS = 256
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,13 @@ class Ui:
         return self.page.locator(f"a[href='/assets/{name}']")
 
     def picture(self, name: str, height_px: int = _SIZE["height"]) -> None:
-        """Save the upper ``height_px`` of what is seen as ``name``, with few enough colours for documents."""
+        """Save the upper ``height_px`` of what is seen as the PNG file ``name`` among the artifacts."""
         self.settle()
         clip = FloatRect(x=0, y=0, width=_SIZE["width"], height=height_px)
         shot = Image.open(BytesIO(self.page.screenshot(animations="disabled", caret="hide", clip=clip)))
         assert shot.size == (_SIZE["width"], height_px)
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        shot.convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE).save(self.artifacts / name, optimize=True)
+        shot.convert("RGB").save(self.artifacts / name, optimize=True)
 
 
 @contextlib.contextmanager

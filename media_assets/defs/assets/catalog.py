@@ -17,7 +17,7 @@ from media_assets.storage.errors import StorageError
     group_name="catalog",
     kinds={"parquet", "duckdb"},
     check_specs=[CATALOG_CHECK],
-    description="Every table compacted: exactly one current row per key, Parquet by month, below `catalog/`.",
+    description="Every table compacted: exactly one current row per key, Parquet by month, below catalog/.",
 )
 def catalog(library: dg.ResourceParam[Library]) -> Iterator[dg.MaterializeResult[None]]:
     """Bring the catalog up to date with all parts that were written."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from media_assets.defs.checks import INGEST_CHECKS, CheckFacts
+from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library
 from media_assets.defs.events import materializations
-from media_assets.defs.partitions import media_partitions
-from media_assets.defs.tags import BATCH_TAG
+from media_assets.defs.partitions import drop_partitions, media_partitions
+from media_assets.defs.tags import BATCH_TAG, is_partitioned
 from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS, code_version
 from media_assets.pipeline.batch import WorkStoppedError, run_work
 from media_assets.pipeline.library import Library
@@ -23,9 +23,9 @@ from media_assets.storage.errors import StorageError
 PARTITIONS_PER_RUN = 256
 
 _DESCRIPTIONS = {
-    ORIGINAL: "The validated upload, stored once per owner and content. One row per file in table `files`.",
-    METADATA: "Capture time, camera, exposure, position and codec of each file. Table `metadata`.",
-    THUMBNAILS: "Upright sRGB JPEG renditions: 150, 300, 600, 1200 px and the 1600-px preview. Table `renditions`.",
+    ORIGINAL: "The validated upload, stored once per owner and content. One row per file in the table files.",
+    METADATA: "Capture time, camera, exposure, position and codec of each file. Table metadata.",
+    THUMBNAILS: "Upright sRGB JPEG renditions: 150, 300, 600, 1200 px and the 1600-px preview. Table renditions.",
 }
 
 
@@ -43,6 +43,21 @@ def _spec(name: str) -> dg.AssetSpec:
     )
 
 
+def _checks_of_library(context: dg.AssetExecutionContext, library: Library) -> Iterator[dg.AssetCheckResult]:
+    """Evaluate checks that were executed on their own, over everything that the catalog names."""
+    try:
+        facts = facts_of_library(library)
+    except StorageError as error:
+        raise dg.Failure(description=str(error)) from error
+    for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
+        yield facts.result(check.name)
+
+
+def _newest_original(instance: dg.DagsterInstance) -> int | None:
+    records = instance.fetch_materializations(dg.AssetKey(ORIGINAL), limit=1).records
+    return records[0].storage_id if records else None
+
+
 @dg.multi_asset(
     name="ingest",
     specs=[_spec(ORIGINAL), _spec(METADATA), _spec(THUMBNAILS)],
@@ -53,6 +68,9 @@ def _spec(name: str) -> dg.AssetSpec:
 )
 def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]) -> Iterator[dg.AssetCheckResult]:
     """Store, read and render the media files of the run's partitions."""
+    if not is_partitioned(context.run.tags):
+        yield from _checks_of_library(context, library)
+        return
     media_ids = list(context.partition_keys)  # asks the database for all partitions: once per run
     assets = [key.path[-1] for key in context.selected_asset_keys]
     run = RunIdentity(
@@ -61,6 +79,7 @@ def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]
         batch_id=context.run.tags.get(BATCH_TAG),
     )
     summary, facts = BatchSummary(), CheckFacts()
+    materialized: set[str] = set()
     try:
         if run.batch_id is not None:
             library.ledger.start_batch(run.batch_id, run.run_id, this_process())
@@ -70,12 +89,16 @@ def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]
             f"{len(selection.not_ingested)} not ingested yet"
         )
         for chunk in run_work(library, selection.items, run):
-            for outcome in chunk.outcomes:
-                for event in materializations(outcome):
-                    context.log_event(event)
+            for event in materializations(chunk.outcomes, lambda: _newest_original(context.instance)):
+                context.log_event(event)
+            materialized.update(one.entry.media_id for one in chunk.outcomes if one.state == "materialized")
             summary.add(chunk.outcomes)
             facts.add(chunk.outcomes)
             context.log.info(f"{sum(summary.states.values())}/{len(selection.items)} files: {dict(summary.states)}")
+        refused = [media_id for media_id in media_ids if media_id not in materialized]
+        dropped = drop_partitions(context.instance, library, None, refused)
+        if dropped:
+            context.log.warning(f"{dropped} files were refused and have no partition: see `media-assets rejected`")
         if run.batch_id is not None:
             library.ledger.finish_batch(run.batch_id)
     except (StorageError, WorkStoppedError) as error:

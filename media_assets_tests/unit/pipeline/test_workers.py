@@ -53,9 +53,19 @@ def make_task(tmp_path: Path) -> MakeTask:
     return make
 
 
+_OTHERS: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    """Other tests of the session share a decoder that lives on."""
+    _OTHERS.clear()
+    _OTHERS.update(psutil.Process().children())
+
+
 def decoders() -> list[psutil.Process]:
     """The decoder processes of this test, zombies included."""
-    return [child for child in psutil.Process().children() if "python" in child.name().lower()]
+    return [child for child in psutil.Process().children() if child not in _OTHERS]
 
 
 def run(pool: WorkerPool, task: Task) -> MediaResult:
