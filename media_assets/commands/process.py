@@ -273,7 +273,7 @@ def _claimable(library: Library, inbox_url: str) -> list[Batch]:
 def _run_batch(library: Library, runner: _Runner, batch: Batch, assets: set[str], report: Report) -> None:
     members = library.ledger.pending_members(batch.batch_id)
     if not members:  # newer versions of all its files wait in other batches
-        library.ledger.finish_batch(batch.batch_id)
+        runner.get().close_batch(batch)
         return
     message = runner.get().run_batch(batch, members, assets)
     if message is not None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from media_assets.defs.build import build_definitions
 from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.orphans import fail_orphaned_runs
-from media_assets.defs.partitions import PARTITIONS_NAME
+from media_assets.defs.partitions import PARTITIONS_NAME, close_batch
 from media_assets.defs.tags import WORKER_TAG, batch_tags, range_tags
 from media_assets.pipeline.intake import narrowed
 from media_assets.pipeline.library import Library
@@ -52,7 +52,13 @@ class HeadlessRunner:
         """Run one batch with the files that it has now; return ``None`` or why it failed."""
         ranged = narrowed(batch, members, self.positions)
         self._instance.add_dynamic_partitions(PARTITIONS_NAME, [entry.media_id for entry in members])
-        return self._execute(ingest_job.name, batch_tags(ranged), assets)
+        message = self._execute(ingest_job.name, batch_tags(ranged), assets)
+        self.close_batch(batch)
+        return message
+
+    def close_batch(self, batch: Batch) -> None:
+        """Close a batch if nothing of it is pending any more."""
+        close_batch(self._instance, self._library, batch)
 
     def run_range(self, first: str, last: str, assets: Iterable[str]) -> str | None:
         """Materialize ``assets`` for existing partitions; return ``None`` or why it failed."""

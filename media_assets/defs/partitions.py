@@ -3,8 +3,6 @@
 See https://docs.dagster.io/guides/build/partitions-and-backfills. The grammar of the keys is in ``storage.keys``.
 """
 
-from collections.abc import Iterable
-
 import dagster as dg
 
 from media_assets.pipeline.library import Library
@@ -15,25 +13,19 @@ PARTITIONS_NAME = "media"
 media_partitions = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME)
 
 
-def drop_partitions(
-    instance: dg.DagsterInstance, library: Library, batch: Batch | None, media_ids: Iterable[str] = ()
-) -> int:
-    """Take away the partitions of files that were refused, or left the inbox, and never had an accepted version.
+def close_batch(instance: dg.DagsterInstance, library: Library, batch: Batch) -> bool:
+    """Close a batch of which nothing is pending any more, after its run has ended; return whether it was closed.
+
+    Files that were refused, or left the inbox, and never had an accepted version lose their partitions.
 
     Nothing can be materialized for them, and Dagster 1.13 ends a backfill as failed when a partition that it targets
-    has no materialization, though its run succeeded. A later upload under the same key brings the partition back.
-
-    Args:
-        instance: The Dagster instance.
-        library: The library.
-        batch: A batch whose files are looked at.
-        media_ids: More files to look at.
-
-    Returns:
-        How many were taken away.
+    has no materialization, though its run succeeded. A later upload under the same key brings the partition back. Not
+    while the run is alive: its range may begin or end with one of them.
     """
-    members = [entry.media_id for entry in library.ledger.batch_members(batch.batch_id)] if batch else []
-    dropped = library.ledger.without_version({*members, *media_ids})
-    for media_id in dropped:
-        instance.delete_dynamic_partition(PARTITIONS_NAME, media_id)
-    return len(dropped)
+    members = library.ledger.batch_members(batch.batch_id)
+    if any(entry.state == "pending" for entry in members):
+        return False
+    for entry in members:
+        if entry.state in ("rejected", "gone") and entry.original_key is None:
+            instance.delete_dynamic_partition(PARTITIONS_NAME, entry.media_id)
+    return library.ledger.finish_batch(batch.batch_id)

@@ -12,7 +12,7 @@ import dagster as dg
 
 from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.orphans import fail_orphaned_runs
-from media_assets.defs.partitions import PARTITIONS_NAME, drop_partitions, media_partitions
+from media_assets.defs.partitions import PARTITIONS_NAME, close_batch, media_partitions
 from media_assets.defs.tags import RUN_KEY_TAG, batch_tags
 from media_assets.pipeline.intake import SweepResult, narrowed, plan_batches, sweep
 from media_assets.pipeline.library import Library
@@ -58,7 +58,7 @@ def _settle(instance: dg.DagsterInstance, library: Library, batch: Batch, now: d
     )
     if decision.action == "request":
         return batch
-    if decision.action == "wait" or (decision.action == "close" and library.ledger.finish_batch(batch.batch_id)):
+    if decision.action == "wait" or (decision.action == "close" and close_batch(instance, library, batch)):
         return None
     if decision.action == "abandon" and record is not None:
         instance.report_run_failed(record.dagster_run, decision.message)
@@ -113,8 +113,7 @@ def inbox_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Sens
             due.append(narrowed(batch, members, positions))
             partitions += [entry.media_id for entry in members]
         else:  # its run died after its last file was recorded, or newer versions of its files wait in other batches
-            drop_partitions(context.instance, library, batch)
-            library.ledger.finish_batch(batch.batch_id)
+            close_batch(context.instance, library, batch)
     # After the batches, whose dead runs start again at once: a failed one would wait.
     fail_orphaned_runs(context.instance, timedelta(seconds=settings.batch_dead_after_s))
     cursor = _cursor(library, found)

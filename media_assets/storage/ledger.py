@@ -233,11 +233,6 @@ class Ledger(LedgerEngine):
         """Return the files of a batch that still wait, in the order of :meth:`waiting`."""
         return [entry for entry in self.batch_members(batch_id) if entry.state == "pending"]
 
-    def without_version(self, media_ids: Iterable[str]) -> list[str]:
-        """Return those of ``media_ids`` that were refused or left the inbox and never had an accepted version."""
-        found = self.entries(media_ids).values()
-        return [one.media_id for one in found if one.state in ("rejected", "gone") and one.original_key is None]
-
     def batch_members(self, batch_id: str) -> list[MediaEntry]:
         """Return the files of a batch, in the order of :meth:`waiting`."""
         statement = (

@@ -75,6 +75,7 @@ def test_without_new_rows_there_is_nothing_to_do(world: World) -> None:
 def test_new_rows_are_compacted_at_once_when_ingestion_rests(world: World, drop: Drop) -> None:
     drop({"a.jpg": jpeg(1)})
     world.ingest()
+    world.tick()  # closes the batch
     result = world.tick("catalog_sensor", cursor=datetime.now(UTC).isoformat())
     (request,) = result.run_requests
     assert datetime.fromisoformat(result.cursor) <= datetime.now(UTC)

@@ -10,6 +10,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from PIL import Image
 
+from media_assets.defs.checks import INGEST_CHECKS
 from media_assets.defs.partitions import PARTITIONS_NAME
 from media_assets.pipeline.assets import INGEST_ASSETS, code_version, data_version
 from media_assets.storage import catalog, keys
@@ -53,7 +54,43 @@ def test_partitions_are_green_only_where_the_file_is(world: World, drop: Drop) -
             "missing": media_ids("bad.jpg", "empty.jpg"),
         }
         assert world.instance.get_materialized_partitions(dg.AssetKey(asset)) == media_ids("a.jpg", "c.jpg")
+
+
+def test_refused_files_lose_their_partition_after_the_run_and_get_it_back_with_a_sound_upload(
+    world: World, drop: Drop
+) -> None:
+    """The range of the run begins and ends with a refused file: its keys must live as long as the run."""
+    drop({"a-bad.jpg": truncated_jpeg(), "b.jpg": jpeg(1), "c.jpg": jpeg(2), "d-empty.jpg": b""})
+    (result,) = world.ingest()
+    assert result.success
+    assert world.tick().run_requests == []
     assert world.library.ledger.batch_counts() == {"done": 1}
+    assert set(world.partitions()) == media_ids("b.jpg", "c.jpg")
+    assert world.status("thumbnails")["missing"] == set()
+    assert world.backfill("b.jpg", "c.jpg", "thumbnails").success
+    drop({"a-bad.jpg": jpeg(3)})
+    (again,) = world.ingest()
+    assert again.success
+    assert world.status("original")["materialized"] == media_ids("a-bad.jpg", "b.jpg", "c.jpg")
+
+
+def test_checks_that_are_executed_on_their_own_look_at_the_whole_library(world: World, drop: Drop) -> None:
+    drop({"a.jpg": jpeg(1), "bad.jpg": truncated_jpeg(), "c.jpg": jpeg(2)})
+    world.ingest()
+    world.library.compact()
+    keys_of_checks = {spec.key for spec in INGEST_CHECKS}
+    job = world.definitions.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection=set(), asset_check_selection=keys_of_checks
+    )
+
+    def results() -> dict[str, bool]:
+        done = job.execute_in_process(instance=world.instance, raise_on_error=True)
+        return {one.check_name: one.passed for one in done.get_asset_check_evaluations()}
+
+    assert results() == {"decodable": False, "checksum_matches": True, "dimensions_match": True}
+    path = str(world.events("original", "c.jpg")[0].metadata["stored_as"].value)
+    world.library.store.put_bytes(path, b"rotten")
+    assert results() == {"decodable": False, "checksum_matches": False, "dimensions_match": True}
 
 
 def test_the_events_show_the_picture_and_where_it_came_from(world: World, drop: Drop) -> None:
@@ -185,7 +222,7 @@ def test_an_infrastructure_error_fails_the_run_after_all_other_files_and_the_nex
     assert len(set(list_parts(sound, "files")) - parts) == 1
     assert world.status("original")["failed"] == set()
     assert world.status("original")["materialized"] == media_ids("ann/a.jpg", "bob/b.jpg", "eve/c.jpg")
-    assert world.library.ledger.batch(batch.batch_id).state == "done"  # type: ignore[union-attr]
+    assert world.library.ledger.pending_members(batch.batch_id) == []
 
 
 @pytest.mark.usefixtures("_no_waiting")

@@ -142,6 +142,7 @@ def test_a_file_that_changes_while_its_batch_waits_does_not_break_the_range(worl
     done = world.ingest()
     assert [one.success for one in done] == [True] * 3
     assert world.status("original")["materialized"] == media_ids(*(f"{n}.jpg" for n in range(8)))
+    world.tick()
     assert ledger.batch_counts() == {"done": 3}
 
 
@@ -207,6 +208,7 @@ def test_a_failed_batch_is_requested_again_after_the_back_off_with_a_new_run_key
     done = world.launch(second)
     assert done is not None
     assert done.success
+    world.tick()
     assert open_batches(world) == []
 
 

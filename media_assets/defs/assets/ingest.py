@@ -9,7 +9,7 @@ import dagster as dg
 
 from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library
 from media_assets.defs.events import materializations
-from media_assets.defs.partitions import drop_partitions, media_partitions
+from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import BATCH_TAG, is_partitioned
 from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS, code_version
 from media_assets.pipeline.batch import WorkStoppedError, run_work
@@ -79,7 +79,6 @@ def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]
         batch_id=context.run.tags.get(BATCH_TAG),
     )
     summary, facts = BatchSummary(), CheckFacts()
-    materialized: set[str] = set()
     try:
         if run.batch_id is not None:
             library.ledger.start_batch(run.batch_id, run.run_id, this_process())
@@ -91,16 +90,12 @@ def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]
         for chunk in run_work(library, selection.items, run):
             for event in materializations(chunk.outcomes, lambda: _newest_original(context.instance)):
                 context.log_event(event)
-            materialized.update(one.entry.media_id for one in chunk.outcomes if one.state == "materialized")
             summary.add(chunk.outcomes)
             facts.add(chunk.outcomes)
             context.log.info(f"{sum(summary.states.values())}/{len(selection.items)} files: {dict(summary.states)}")
-        refused = [media_id for media_id in media_ids if media_id not in materialized]
-        dropped = drop_partitions(context.instance, library, None, refused)
-        if dropped:
-            context.log.warning(f"{dropped} files were refused and have no partition: see `media-assets rejected`")
-        if run.batch_id is not None:
-            library.ledger.finish_batch(run.batch_id)
+        refused = summary.states["rejected"]
+        if refused:
+            context.log.warning(f"{refused} files were refused: see `media-assets rejected`")
     except (StorageError, WorkStoppedError) as error:
         raise dg.Failure(description=str(error)) from error
     for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
