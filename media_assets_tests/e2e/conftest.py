@@ -93,7 +93,6 @@ def artifacts() -> Path:
 
 @pytest.fixture(scope="session")
 def ui(chromium: str, serving: Serving, artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """A browser tab on the service, after Dagster's one-time invitation has been dismissed."""
-    serving.graphql("mutation { setNuxSeen }")
+    """A browser tab on the service."""
     with open_ui(chromium, tmp_path_factory.mktemp("profile"), serving.url, artifacts) as opened:
         yield opened

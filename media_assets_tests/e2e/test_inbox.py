@@ -77,8 +77,8 @@ def test_every_run_is_green_and_covers_a_range(serving: Serving, samples: Sequen
         assert run["tags"]["dagster/sensor_name"] == "inbox_sensor"
 
 
-def test_only_accepted_files_are_materialized(
-    serving: Serving, accepted: list[SampleFile], rejected: list[SampleFile], media_ids: dict[str, str]
+def test_accepted_files_are_materialized_and_refused_ones_have_no_partition(
+    serving: Serving, accepted: list[SampleFile], media_ids: dict[str, str]
 ) -> None:
     assets = _assets(serving)
 
@@ -86,21 +86,19 @@ def test_only_accepted_files_are_materialized(
     for name in INGEST_ASSETS:
         partitions = assets[name]["assetPartitionStatuses"]
         assert set(partitions["materializedPartitions"]) == {media_ids[sample.name] for sample in accepted}
-        assert set(partitions["unmaterializedPartitions"]) == {media_ids[sample.name] for sample in rejected}
+        assert partitions["unmaterializedPartitions"] == []
         assert assets[name]["partitionStats"] == {
-            "numPartitions": len(accepted) + len(rejected),
+            "numPartitions": len(accepted),
             "numMaterialized": len(accepted),
             "numFailed": 0,
             "numMaterializing": 0,
         }
 
 
-def test_nothing_is_called_out_of_sync(
-    serving: Serving, accepted: list[SampleFile], rejected: list[SampleFile]
-) -> None:
+def test_nothing_is_called_out_of_sync(serving: Serving, accepted: list[SampleFile]) -> None:
     for name in INGEST_ASSETS:
         node = serving.graphql(_STALENESS, asset={"path": [name]})["assetNodeOrError"]
-        assert Counter(node["staleStatusByPartition"]) == {"FRESH": len(accepted), "MISSING": len(rejected)}
+        assert Counter(node["staleStatusByPartition"]) == {"FRESH": len(accepted)}
 
 
 def test_asset_checks_have_results(serving: Serving, samples: Sequence[SampleFile], rejected: list[SampleFile]) -> None:

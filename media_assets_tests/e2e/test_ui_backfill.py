@@ -1,7 +1,6 @@
-"""Backfills of ``thumbnails`` that are launched in the UI, with the rejected partitions left out and with them."""
+"""A backfill of ``thumbnails`` over all partitions that is launched in the UI ends green, as ranged runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,24 +33,12 @@ query ($asset: AssetKeyInput!) { assetNodeOrError(assetKey: $asset) { ... on Ass
     materializedPartitions failedPartitions unmaterializedPartitions } } } } }"""
 
 
-@dataclass(frozen=True)
-class _Launched:
-    """Ids of the two backfills, after both have ended."""
-
-    accepted_only: str
-    everything: str
-
-
-def _launch(ui: Ui, *, leave_out_missing: bool) -> str:
+def _launch(ui: Ui) -> str:
     """Materialize all partitions of ``thumbnails`` through the dialog; return the id of the backfill."""
     ui.open(f"/assets/{THUMBNAILS}?view=partitions")
     ui.page.get_by_role("button", name="Materialize").first.click()
     dialog = ui.dialog()
     dialog.get_by_role("button", name="All", exact=True).click()
-    expect(dialog.get_by_text("Upstream data missing")).to_be_visible()
-    if leave_out_missing:
-        dialog.get_by_text("remove these partitions").click()
-        expect(dialog.get_by_text("Upstream data missing")).to_have_count(0)
     dialog.get_by_role("button", name="Launch backfill").click()
     view = ui.page.get_by_role("link", name="View", exact=True)
     expect(view).to_be_visible()
@@ -71,16 +58,10 @@ def _has_ended(serving: Serving, backfill_id: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def launched(ui: Ui, serving: Serving) -> _Launched:
-    both = _Launched(_launch(ui, leave_out_missing=True), _launch(ui, leave_out_missing=False))
-    for backfill_id in (both.accepted_only, both.everything):
-        wait_until(
-            f"backfill {backfill_id} has ended",
-            partial(_has_ended, serving, backfill_id),
-            _TIMEOUT_S,
-            every_s=3.0,
-        )
-    return both
+def launched(ui: Ui, serving: Serving) -> str:
+    backfill_id = _launch(ui)
+    wait_until(f"backfill {backfill_id} has ended", partial(_has_ended, serving, backfill_id), _TIMEOUT_S, every_s=3.0)
+    return backfill_id
 
 
 def _check_runs(backfill: Mapping[str, Any], expected: set[str]) -> None:
@@ -100,10 +81,10 @@ def _check_runs(backfill: Mapping[str, Any], expected: set[str]) -> None:
     assert sorted(made) == sorted(expected)
 
 
-def _check_rejected_stay_missing(serving: Serving, accepted: set[str], rejected: set[str]) -> None:
+def _check_only_accepted(serving: Serving, accepted: set[str]) -> None:
     found = serving.graphql(_PARTITIONS, asset={"path": [THUMBNAILS]})["assetNodeOrError"]["assetPartitionStatuses"]
     assert set(found["materializedPartitions"]) == accepted
-    assert set(found["unmaterializedPartitions"]) == rejected
+    assert found["unmaterializedPartitions"] == []
     assert found["failedPartitions"] == []
 
 
@@ -111,18 +92,18 @@ def _ids(samples: list[SampleFile], media_ids: Mapping[str, str]) -> set[str]:
     return {media_ids[sample.name] for sample in samples}
 
 
-def test_backfill_of_all_accepted_partitions_ends_green(
-    ui: Ui, launched: _Launched, serving: Serving, media_ids: dict[str, str], accepted: list[SampleFile],
-    rejected: list[SampleFile],
-) -> None:  # fmt: skip
-    backfill = _backfill(serving, launched.accepted_only)
+def test_backfill_of_all_partitions_ends_green(
+    ui: Ui, launched: str, serving: Serving, media_ids: dict[str, str], accepted: list[SampleFile]
+) -> None:
+    backfill = _backfill(serving, launched)
 
     assert backfill["status"] == "COMPLETED_SUCCESS"
     assert backfill["numPartitions"] == len(accepted)
+    assert len(backfill["runs"]) == 1
     _check_runs(backfill, _ids(accepted, media_ids))
-    _check_rejected_stay_missing(serving, _ids(accepted, media_ids), _ids(rejected, media_ids))
+    _check_only_accepted(serving, _ids(accepted, media_ids))
 
-    ui.open(f"/runs/b/{launched.accepted_only}")
+    ui.open(f"/runs/b/{launched}")
     expect(ui.page.get_by_text("100% completed")).to_be_visible()
     ui.page.get_by_role("tab", name="Runs").click()
     expect(ui.page.get_by_text("Success", exact=True)).to_have_count(len(backfill["runs"]))
@@ -135,28 +116,7 @@ def test_backfill_of_all_accepted_partitions_ends_green(
     ui.picture("runs.png")
 
 
-def test_backfill_over_rejected_partitions_redoes_the_accepted_ones_only(
-    launched: _Launched, serving: Serving, media_ids: dict[str, str], accepted: list[SampleFile],
-    rejected: list[SampleFile],
-) -> None:  # fmt: skip
-    backfill = _backfill(serving, launched.everything)
-
-    assert backfill["numPartitions"] == len(accepted) + len(rejected)
-    assert len(backfill["runs"]) == 1
-    _check_runs(backfill, _ids(accepted, media_ids))
-    _check_rejected_stay_missing(serving, _ids(accepted, media_ids), _ids(rejected, media_ids))
-    if backfill["status"] == "COMPLETED_FAILED":
-        (counts,) = backfill["assetBackfillData"]["assetBackfillStatuses"]
-        assert counts["numPartitionsMaterialized"] == len(accepted)
-        assert counts["numPartitionsFailed"] == len(rejected)
-        pytest.xfail(
-            "Dagster 1.13 calls a backfill failed when a partition it was asked for is not materialized at the end, "
-            "although every run is green: the rejected ones never are"
-        )
-    assert backfill["status"] == "COMPLETED_SUCCESS"
-
-
-def test_nothing_is_inconsistent_after_the_backfills(launched: _Launched, serving: Serving) -> None:
+def test_nothing_is_inconsistent_after_the_backfills(launched: str, serving: Serving) -> None:
     findings = serving.command("doctor", "--deep")
 
     assert {finding["check"] for finding in findings} >= {"catalog", "consistency"}

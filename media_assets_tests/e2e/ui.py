@@ -4,7 +4,6 @@ Roles and visible texts of Dagster 1.13 are used as selectors. What must be seen
 """
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -88,8 +87,3 @@ def open_ui(chromium: str, profile: Path, url: str, artifacts: Path) -> Iterator
             yield Ui(context.pages[0], url, artifacts)
         finally:
             context.close()
-
-
-def exactly(text: str) -> re.Pattern[str]:
-    """Return a pattern for an element whose whole text is ``text``."""
-    return re.compile(rf"^\s*{re.escape(text)}\s*$")

@@ -101,6 +101,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         MEDIA_ASSETS_FLUSH_FILES=str(FLUSH),
         MEDIA_ASSETS_SENSOR_INTERVAL_S="2",
         MEDIA_ASSETS_INBOX_SETTLE_S="0",
+        # Only a run that is killed before it has said who works on it waits for this; heartbeats come every 15 s.
+        MEDIA_ASSETS_BATCH_DEAD_AFTER_S="40",
     )
     for name in set(os.environ) - set(env):
         monkeypatch.delenv(name)
