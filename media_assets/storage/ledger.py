@@ -1,10 +1,9 @@
 """The ledger: which uploads were seen, which batch they belong to, and what became of them.
 
 Statements only. Which files go into which batch is decided in ``pipeline.intake``; when a batch is requested again is
-decided in ``pipeline.batches``. Works on SQLite (default, one file) and on Postgres (``postgresql+psycopg2://``).
+decided in ``pipeline.requests``. Works on SQLite (default, one file) and on Postgres (``postgresql+psycopg2://``).
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,8 +15,9 @@ import sqlalchemy as sa
 from media_assets.storage import keys
 from media_assets.storage import ledger_schema as schema
 from media_assets.storage.inbox import InboxObject
-from media_assets.storage.ledger_engine import LedgerEngine, chunks
-from media_assets.storage.ledger_schema import Batch, MediaEntry, Outcome, SweepStatus
+from media_assets.storage.ledger_batches import BatchLedger
+from media_assets.storage.ledger_engine import chunks
+from media_assets.storage.ledger_schema import MediaEntry, Outcome, SweepStatus
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PageResult:
     conflicts: tuple[str, ...]
 
 
-class Ledger(LedgerEngine):
+class Ledger(BatchLedger):
     """Durable record of uploads, batches, outcomes and leases. Safe for several processes and threads."""
 
     # ---------------------------------------------------------------- uploads
@@ -154,146 +154,6 @@ class Ledger(LedgerEngine):
         statement = sa.select(schema.media.c.state, sa.func.count()).group_by(schema.media.c.state)
         with self._transaction() as connection:
             return {row[0]: row[1] for row in connection.execute(statement)}
-
-    # ---------------------------------------------------------------- batches
-
-    def create_batches(self, inbox: str, groups: Sequence[Sequence[MediaEntry]]) -> list[Batch]:
-        """Turn groups of waiting uploads into pending batches, in one transaction."""
-        now = datetime.now(UTC)
-        made: list[Batch] = []
-        with self._transaction() as connection:
-            for at, group in enumerate(groups):
-                digest = hashlib.sha256(repr(now).encode())
-                for entry in group:
-                    digest.update(repr((entry.source_key, entry.etag, entry.size_bytes)).encode())
-                made.append(
-                    Batch(
-                        batch_id=digest.hexdigest()[:16],
-                        inbox=inbox,
-                        state="pending",
-                        attempt=1,
-                        file_count=len(group),
-                        size_bytes=sum(entry.size_bytes for entry in group),
-                        first_media_id=group[0].media_id,
-                        last_media_id=group[-1].media_id,
-                        # Batches made together are worked on in their order.
-                        created_at=now + timedelta(microseconds=at),
-                        not_before=now,
-                        run_id=None,
-                        worker=None,
-                        heartbeat_at=None,
-                        message=None,
-                    )
-                )
-                connection.execute(schema.batch.insert().values(asdict(made[-1])))
-                for chunk in chunks([entry.media_id for entry in group]):
-                    connection.execute(
-                        sa.update(schema.media)
-                        .where(schema.media.c.media_id.in_(chunk))
-                        .values(batch_id=made[-1].batch_id)
-                    )
-        return made
-
-    def open_batches(self, inbox: str, limit: int, *, with_exhausted: bool = False) -> list[Batch]:
-        """Return the oldest batches that are not done: pending, running, and on request those given up."""
-        states = ["pending", "running", *(["exhausted"] if with_exhausted else [])]
-        statement = (
-            sa.select(schema.batch)
-            .where(schema.batch.c.inbox == inbox, schema.batch.c.state.in_(states))
-            .order_by(schema.batch.c.created_at, schema.batch.c.batch_id)
-            .limit(limit)
-        )
-        with self._transaction() as connection:
-            return [Batch(**row._asdict()) for row in connection.execute(statement)]
-
-    def unfinished(self, limit: int) -> list[Batch]:
-        """Return the oldest batches of all inboxes that are not done."""
-        statement = (
-            sa.select(schema.batch)
-            .where(schema.batch.c.state != "done")
-            .order_by(schema.batch.c.created_at, schema.batch.c.batch_id)
-            .limit(limit)
-        )
-        with self._transaction() as connection:
-            return [Batch(**row._asdict()) for row in connection.execute(statement)]
-
-    def batch(self, batch_id: str) -> Batch | None:
-        """Return one batch, ``None`` if there is none of that id."""
-        with self._transaction() as connection:
-            row = connection.execute(sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id)).one_or_none()
-        return None if row is None else Batch(**row._asdict())
-
-    def batch_counts(self) -> dict[str, int]:
-        """Return the number of batches by state."""
-        statement = sa.select(schema.batch.c.state, sa.func.count()).group_by(schema.batch.c.state)
-        with self._transaction() as connection:
-            return {row[0]: row[1] for row in connection.execute(statement)}
-
-    def pending_members(self, batch_id: str) -> list[MediaEntry]:
-        """Return the files of a batch that still wait, in the order of :meth:`waiting`."""
-        return [entry for entry in self.batch_members(batch_id) if entry.state == "pending"]
-
-    def batch_members(self, batch_id: str) -> list[MediaEntry]:
-        """Return the files of a batch, in the order of :meth:`waiting`."""
-        statement = (
-            sa.select(schema.media)
-            .where(schema.media.c.batch_id == batch_id)
-            .order_by(schema.media.c.first_seen_at, schema.media.c.source_key)
-        )
-        with self._transaction() as connection:
-            return [MediaEntry(**row._asdict()) for row in connection.execute(statement)]
-
-    def start_batch(self, batch_id: str, run_id: str, worker: str) -> None:
-        """Mark a batch as being worked on by ``run_id`` in process ``worker``."""
-        self._update_batch(
-            batch_id, state="running", run_id=run_id, worker=worker, heartbeat_at=datetime.now(UTC), message=None
-        )
-
-    def heartbeat(self, batch_id: str) -> None:
-        """Say that the run of a batch is alive."""
-        self._update_batch(batch_id, heartbeat_at=datetime.now(UTC))
-
-    def finish_batch(self, batch_id: str) -> bool:
-        """Close a batch if none of its files is pending any more; return whether it was closed."""
-        pending = (
-            sa.select(sa.func.count())
-            .select_from(schema.media)
-            .where(schema.media.c.batch_id == batch_id, schema.media.c.state == "pending")
-        )
-        with self._transaction() as connection:
-            if connection.scalar(pending):
-                return False
-            connection.execute(
-                sa.update(schema.batch).where(schema.batch.c.batch_id == batch_id).values(state="done", message=None)
-            )
-        return True
-
-    def reopen_batch(self, batch: Batch, *, message: str, not_before: datetime, max_attempts: int | None) -> Batch:
-        """Make a batch pending again for its next attempt, or give it up after ``max_attempts``.
-
-        Args:
-            batch: The batch as it was read; nothing happens if it was finished or moved on since.
-            message: What went wrong, for ``media-assets status``.
-            not_before: Earliest time of the next attempt.
-            max_attempts: ``None`` never gives up.
-        """
-        state = "exhausted" if max_attempts is not None and batch.attempt >= max_attempts else "pending"
-        attempt = batch.attempt if state == "exhausted" else batch.attempt + 1
-        with self._transaction() as connection:
-            connection.execute(
-                sa.update(schema.batch)
-                .where(
-                    schema.batch.c.batch_id == batch.batch_id,
-                    schema.batch.c.attempt == batch.attempt,
-                    schema.batch.c.state != "done",
-                )
-                .values(state=state, attempt=attempt, message=message, not_before=not_before, run_id=None, worker=None)
-            )
-        return self.batch(batch.batch_id) or batch
-
-    def _update_batch(self, batch_id: str, **values: Any) -> None:
-        with self._transaction() as connection:
-            connection.execute(sa.update(schema.batch).where(schema.batch.c.batch_id == batch_id).values(**values))
 
     # ---------------------------------------------------------------- results
 
