@@ -1,7 +1,8 @@
 """The error tree of the media layer.
 
     MediaError
-    └── ContentError        the file itself is bad: permanent until it is replaced
+    ├── ContentError        the file itself is bad: permanent until it is replaced
+    └── ScratchError        renditions could not be written: no fault of the file, retried
 
 Infrastructure errors (storage, network, memory of the run) live in ``storage.errors``. A content error is never
 raised out of a batch: it becomes a row of table ``rejected`` (DESIGN.md section 5).
@@ -37,6 +38,10 @@ class ReasonCode(StrEnum):
 
 class MediaError(Exception):
     """Root of the errors that the media layer raises."""
+
+
+class ScratchError(MediaError):
+    """The scratch folder could not take a rendition, for want of space most likely. No fault of the file."""
 
 
 class ContentError(MediaError):

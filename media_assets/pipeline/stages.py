@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from media_assets.media.errors import ContentError, ReasonCode
+from media_assets.media.errors import ContentError, ReasonCode, ScratchError
 from media_assets.media.records import MediaResult
 from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS
 from media_assets.pipeline.library import Library
@@ -131,6 +131,9 @@ def fetch_and_extract(library: Library, pool: WorkerPool, spool: Path, item: Wor
         result = pool.submit(task).result()
     except ContentError as error:
         return Extracted(item, folder, sha256=sha256, error=error)
+    except ScratchError as error:
+        discard(extracted)
+        return _failed(item, f"{error} Free space in {spool.parent} and run again.")
     except Exception as error:
         discard(extracted)
         return _failed(item, str(error) or type(error).__name__)

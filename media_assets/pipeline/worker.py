@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from pydantic import TypeAdapter
 
-from media_assets.media.errors import ContentError
+from media_assets.media.errors import ContentError, ScratchError
 from media_assets.media.extract import extract
 from media_assets.media.limits import Limits
 from media_assets.media.records import MediaResult
@@ -67,6 +67,8 @@ def _answer(task: dict[str, Any]) -> dict[str, Any]:
         )
     except ContentError as error:
         return {"error": {"reason": str(error.reason), "message": error.message, "stage": error.stage}}
+    except ScratchError as error:
+        return {"scratch": str(error)}
     except MemoryError:
         return {"memory": True}
     except Exception as error:

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from media_assets.media.errors import ContentError, ReasonCode
+from media_assets.media.errors import ContentError, ReasonCode, ScratchError
 from media_assets.media.limits import Limits
 from media_assets.media.records import MediaResult
 
@@ -181,7 +181,7 @@ class WorkerPool:
         self._threads.shutdown(wait=True)
 
     def submit(self, task: Task) -> Future[MediaResult]:
-        """Queue a file. The future raises ContentError for a bad one, WorkerStartError if no process starts."""
+        """Queue a file. Its future raises ContentError, or ScratchError and WorkerStartError for the machine."""
         return self._threads.submit(self._run, task)
 
     def _child(self) -> _Child:
@@ -260,6 +260,8 @@ class WorkerPool:
         if "error" in answer:
             details = answer["error"]
             raise ContentError(ReasonCode(details["reason"]), str(details["message"]), str(details["stage"]))
+        if "scratch" in answer:
+            raise ScratchError(str(answer["scratch"]))
         self._discard(child)  # its heap is in an unknown state
         if "memory" in answer:
             raise ContentError(
