@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -119,11 +119,6 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
         console.print(Text(f"{name:<{width}}  ") + _cell(value))
-
-
-def fail(message: str, exit_code: int = EXIT_FAILED) -> NoReturn:
-    """End the command with a message."""
-    raise UserError(message, exit_code)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

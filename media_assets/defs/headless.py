@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from media_assets.defs.build import build_definitions
 from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.orphans import fail_orphaned_runs
-from media_assets.defs.partitions import PARTITIONS_NAME, close_batch
+from media_assets.defs.partitions import PARTITIONS_NAME, close_batch, partition_order
 from media_assets.defs.tags import WORKER_TAG, batch_tags, range_tags
 from media_assets.pipeline.intake import narrowed
 from media_assets.pipeline.library import Library
@@ -46,7 +46,7 @@ class HeadlessRunner:
 
     def positions(self) -> Mapping[str, int]:
         """Return the order of the existing partitions."""
-        return {key: at for at, key in enumerate(self._instance.get_dynamic_partitions(PARTITIONS_NAME))}
+        return partition_order(self._instance)
 
     def run_batch(self, batch: Batch, members: Sequence[MediaEntry], assets: Iterable[str]) -> str | None:
         """Run one batch with the files that it has now; return ``None`` or why it failed."""

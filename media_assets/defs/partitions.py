@@ -13,6 +13,11 @@ PARTITIONS_NAME = "media"
 media_partitions = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME)
 
 
+def partition_order(instance: dg.DagsterInstance) -> dict[str, int]:
+    """Return the position of each existing partition; ranges follow it. Asks the database for all of them."""
+    return {key: at for at, key in enumerate(instance.get_dynamic_partitions(PARTITIONS_NAME))}
+
+
 def close_batch(instance: dg.DagsterInstance, library: Library, batch: Batch) -> bool:
     """Close a batch of which nothing is pending any more, after its run has ended; return whether it was closed.
 

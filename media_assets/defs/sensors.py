@@ -5,14 +5,14 @@ the translation into Dagster's words and the look-ups in its instance.
 """
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 
 from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.orphans import fail_orphaned_runs
-from media_assets.defs.partitions import PARTITIONS_NAME, close_batch, media_partitions
+from media_assets.defs.partitions import close_batch, media_partitions, partition_order
 from media_assets.defs.tags import RUN_KEY_TAG, batch_tags
 from media_assets.pipeline.intake import SweepResult, narrowed, plan_batches, sweep
 from media_assets.pipeline.library import Library
@@ -91,9 +91,7 @@ def inbox_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Sens
         take_over=True,
     )
 
-    def positions() -> Mapping[str, int]:
-        return {key: at for at, key in enumerate(context.instance.get_dynamic_partitions(PARTITIONS_NAME))}
-
+    positions = partial(partition_order, context.instance)
     plan_batches(
         library.ledger,
         inbox.url,
