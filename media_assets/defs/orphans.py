@@ -9,21 +9,20 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from media_assets.defs.jobs import catalog_job, ingest_job
-from media_assets.defs.tags import WORKER_TAG
+from media_assets.defs.tags import ORPHANED_TAG, WORKER_TAG
 from media_assets.pipeline.liveness import is_dead
 
 _MESSAGE = "The process of this run has ended without a word: it was killed, or the machine went down."
 
 
-def fail_orphaned_runs(instance: dg.DagsterInstance, dead_after: timedelta) -> set[str]:
-    """Mark started runs as failed whose process is certainly dead; return their ids.
+def fail_orphaned_runs(instance: dg.DagsterInstance, dead_after: timedelta) -> None:
+    """Mark started runs as failed, and as orphaned, whose process is certainly dead.
 
     Args:
         instance: The Dagster instance.
         dead_after: Age after which a run of our jobs counts as dead that never came to say who works on it.
     """
     now = datetime.now(UTC)
-    failed = set()
     for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         run, worker = record.dagster_run, record.dagster_run.tags.get(WORKER_TAG)
         if worker is not None:
@@ -32,6 +31,5 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, dead_after: timedelta) -> s
             silent = now - record.update_timestamp.astimezone(UTC)
             dead = run.job_name in (ingest_job.name, catalog_job.name) and silent >= dead_after
         if dead:
+            instance.add_run_tags(run.run_id, {ORPHANED_TAG: "true"})  # first: both sensors look at failed runs
             instance.report_run_failed(run, _MESSAGE)
-            failed.add(run.run_id)
-    return failed

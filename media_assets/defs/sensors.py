@@ -13,7 +13,7 @@ import dagster as dg
 from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.orphans import fail_orphaned_runs
 from media_assets.defs.partitions import close_batch, media_partitions, partition_order
-from media_assets.defs.tags import RUN_KEY_TAG, batch_tags
+from media_assets.defs.tags import ORPHANED_TAG, RUN_KEY_TAG, batch_tags
 from media_assets.pipeline.intake import SweepResult, narrowed, plan_batches, sweep
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import is_dead
@@ -133,11 +133,11 @@ def catalog_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     pending = library.pending_parts()
     if not pending:
         return dg.SensorResult(skip_reason="The catalog is up to date.")
+    fail_orphaned_runs(context.instance, timedelta(seconds=library.settings.batch_dead_after_s))
     runs = context.instance.get_run_records(dg.RunsFilter(job_name=catalog_job.name), limit=1)
-    status = runs[0].dagster_run.status if runs else None
-    dead_after = timedelta(seconds=library.settings.batch_dead_after_s)
-    if status in _IN_PROGRESS and runs[0].dagster_run.run_id in fail_orphaned_runs(context.instance, dead_after):
-        status = None  # nothing was wrong with the tables: no reason to wait
+    run = runs[0].dagster_run if runs else None
+    # Nothing was wrong with the tables when its process died: no reason to wait. Either sensor may have seen it first.
+    status = run.status if run is not None and ORPHANED_TAG not in run.tags else None
     if status in _IN_PROGRESS:
         return dg.SensorResult(skip_reason="A compaction is running.")
     last = datetime.fromisoformat(context.cursor) if context.cursor else None

@@ -12,6 +12,8 @@ RUN_KEY_TAG = "media_assets/run_key"
 # Name of the process that executes a run (``pipeline.liveness``), so that a dead one is noticed. The UI hides tags with
 # this prefix.
 WORKER_TAG = ".dagster/media_assets_worker"
+# On runs that were marked as failed because their process had died: nothing is known to be wrong with their work.
+ORPHANED_TAG = ".dagster/media_assets_orphaned"
 
 _PARTITION_TAG = "dagster/partition"
 _RANGE_START_TAG = "dagster/asset_partition_range_start"

@@ -1,8 +1,10 @@
+import socket
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 
+from media_assets.defs.tags import WORKER_TAG
 from media_assets.storage import catalog, keys
 from media_assets.storage.tables import PartWriter, list_parts
 from media_assets_tests.conftest import Drop
@@ -105,6 +107,24 @@ def test_two_compactions_do_not_run_at_once(world: World, drop: Drop) -> None:
         world.definitions.resolve_job_def("catalog_job"), status=dg.DagsterRunStatus.STARTED
     )
     assert world.tick("catalog_sensor").skip_message == "A compaction is running."
+
+
+@pytest.mark.parametrize("first_to_see", ["inbox_sensor", "catalog_sensor"])
+def test_a_compaction_whose_process_died_is_started_again_at_once(world: World, drop: Drop, first_to_see: str) -> None:
+    """Whichever sensor finds the dead run: after a power cut nobody waits as after a damaged table."""
+    drop({"a.jpg": jpeg(1)})
+    world.ingest()
+    world.tick("inbox_sensor")  # closes the batch: ingestion rests
+    now = datetime.now(UTC).isoformat()
+    died = world.instance.create_run_for_job(
+        world.definitions.resolve_job_def("catalog_job"),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={WORKER_TAG: f"{socket.gethostname()}:1:1.00"},
+    )
+    if first_to_see == "inbox_sensor":
+        world.tick("inbox_sensor")
+    assert len(world.tick("catalog_sensor", cursor=now).run_requests) == 1
+    assert world.instance.get_run_by_id(died.run_id).status == dg.DagsterRunStatus.FAILURE
 
 
 def test_a_compaction_that_fails_is_not_started_again_at_every_tick(world: World, drop: Drop) -> None:
