@@ -44,7 +44,14 @@ _MOTION_PHOTO = re.compile(rb"\b(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1
 
 
 def extract(
-    path: Path, scratch: Path, *, file_name: str, metadata: bool, renditions: bool, limits: Limits
+    path: Path,
+    scratch: Path,
+    *,
+    file_name: str,
+    metadata: bool,
+    renditions: bool,
+    limits: Limits,
+    sidecars: tuple[Path, ...] = (),
 ) -> MediaResult:
     """Validate one file and return all that was asked of it, with one decode.
 
@@ -55,6 +62,7 @@ def extract(
         metadata: Whether to read descriptive metadata.
         renditions: Whether to write thumbnails and the preview. The picture is decoded for validation either way.
         limits: What the file may cost.
+        sidecars: Local copies of the sidecar files (XMP, Google Takeout JSON) of this file, the most trusted first.
 
     Raises:
         ContentError: Anything that is wrong with the file; every byte sequence ends in a result or in this error.
@@ -67,12 +75,12 @@ def extract(
             facts, fields, made, notes = _extract_picture(path, scratch, sniffed, limits, metadata, renditions)
         else:
             facts, fields, made, notes = _extract_video(path, scratch, sniffed, limits, renditions)
-    oddities = [*_extension_warning(sniffed, file_name), *notes, *(str(item.message) for item in caught)]
+    oddities = _bounded([*_extension_warning(sniffed, file_name), *notes, *(str(item.message) for item in caught)])
     return MediaResult(
         facts=facts,
-        metadata=Metadata(**fields) if metadata else None,
+        metadata=Metadata(**fields, warnings=oddities or None) if metadata else None,
         renditions=made,
-        warnings=_bounded(oddities),
+        warnings=oddities,
     )
 
 

@@ -69,6 +69,7 @@ class Metadata:
     longitude_deg: float | None = None
     altitude_m: float | None = None
     gps_at: datetime | None = None
+    timezone: str | None = None
     title: str | None = None
     description: str | None = None
     keywords: tuple[str, ...] | None = None
@@ -81,6 +82,7 @@ class Metadata:
     bit_depth: int | None = None
     has_alpha: bool | None = None
     is_animated: bool | None = None
+    live_photo_id: str | None = None
     is_motion_photo: bool | None = None
     container: str | None = None
     video_codec: str | None = None
@@ -93,6 +95,7 @@ class Metadata:
     audio_channels: int | None = None
     sample_rate_hz: int | None = None
     tags_json: str | None = None
+    warnings: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,7 @@ _METADATA = (
     Column("audio_channels", _INT, "Channels of the first audio stream.", "FFmpeg"),
     Column("sample_rate_hz", _INT, "Sample rate of the first audio stream.", "FFmpeg", "Hz"),
     Column("tags_json", _STRING, "All other tags: one JSON object, names and values as text.", "EXIF, container"),
+    Column("warnings", _STRINGS, "What is odd about the file but does no harm, for people. Null: nothing.", "ingest"),
 )
 
 _RENDITIONS = (
