@@ -1,81 +1,55 @@
-"""Videos through FFmpeg (PyAV): facts, tags and one upright poster picture.
+"""Videos through FFmpeg (PyAV): opening, the choice of the picture stream, one upright poster picture.
 
-Lives here: opening with a fixed demuxer, duration, streams, rotation, poster. Must not: full decoding, clips, encoding.
-Nothing but the file itself is ever opened: the demuxer comes from the sniffed type and only ``file`` is a protocol.
+Lives here: opening with a fixed demuxer and decoding one frame. Must not: full decoding, clips, encoding; facts are in
+``video_facts.py``, tags in ``video_tags.py``. Nothing but the file itself is ever opened: the demuxer comes from the
+sniffed type, only ``file`` is a protocol, and references to other files are not followed.
 """
 
-import json
-import math
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from media_assets.media.asf import read_asf_properties
+from media_assets.media.avchd import read_recording
+from media_assets.media.claims import Claims
 from media_assets.media.decode import check_pixels, codec_errors
 from media_assets.media.errors import ContentError, ReasonCode
-from media_assets.media.exif import MAX_TAGS_JSON_BYTES
-from media_assets.media.geo import parse_iso6709
 from media_assets.media.isobmff import MovieBoxes, read_movie_boxes
 from media_assets.media.limits import Limits
+from media_assets.media.quicktime import MovieTags, read_movie_tags
 from media_assets.media.resize import fit_box
 from media_assets.media.sniff import Sniffed
 from media_assets.media.structure import check_stream_complete
-from media_assets.media.text import clean_text
-from media_assets.media.timestamps import CaptureTime, from_local_with_offset, from_utc
+from media_assets.media.video_facts import (
+    SWAPS_SIDES,
+    display_matrix,
+    frames_duration,
+    measured_frame_rate,
+    packet_duration,
+    stated_duration,
+    stream_fields,
+)
+from media_assets.media.video_tags import container_claims, movie_claims
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.sidedata.sidedata import SideData
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_DEMUXERS = {"mp4": "mov", "mov": "mov", "3gp": "mov", "mkv": "matroska", "webm": "matroska", "avi": "avi"}
-_POSTER_AT = Fraction(1, 10)  # of the duration: past fade-ins and lens caps, still near the start
-_MAX_MEASURED_PACKETS = 5_000_000  # three hours of picture and sound have about one million
-_MAX_POSTER_PACKETS = 600  # of the video stream, before giving up on a decodable frame
-
-# (a, b, c, d) of the display matrix, signs only -> what makes the frame upright (ISO/IEC 14496-12, 8.3.2).
-_MATRIX_TRANSPOSES: dict[tuple[int, int, int, int], Image.Transpose] = {
-    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
-    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
-    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
-    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
-    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
-    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
-    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
-}
-_SWAPS_SIDES = {
-    Image.Transpose.ROTATE_90,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.TRANSVERSE,
-}
-
-# ITU-T H.273 code points, in FFmpeg's names.
-_TRANSFERS = {
-    1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 11: "iec61966-2-4",
-    13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67",
+_DEMUXERS = {
+    "mp4": "mov", "mov": "mov", "3gp": "mov", "mkv": "matroska", "webm": "matroska", "avi": "avi", "flv": "flv",
+    "asf": "asf", "mpeg": "mpeg", "mpegts": "mpegts", "ogg": "ogg",
 }  # fmt: skip
-_MATRICES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
-
-_APPLE, _ANDROID = "com.apple.quicktime.", "com.android."
-_POSITION_KEYS = (f"{_APPLE}location.iso6709", "location", "location-eng")
-_TEXT_KEYS: dict[str, tuple[str, ...]] = {
-    "camera_make": (f"{_APPLE}make", f"{_ANDROID}manufacturer", "make"),
-    "camera_model": (f"{_APPLE}model", f"{_ANDROID}model", "model"),
-    "software": (f"{_APPLE}software", "software", "encoder"),
-    "title": (f"{_APPLE}title", f"{_APPLE}displayname", "title"),
-    "description": (f"{_APPLE}description", "description", "comment"),
-    "creator": (f"{_APPLE}author", f"{_APPLE}artist", "artist"),
-    "copyright": (f"{_APPLE}copyright", "copyright"),
-}
-_DATE_KEYS = (f"{_APPLE}creationdate", "creation_time", "date")
-_CONTAINER_KEYS = ("major_brand", "minor_version", "compatible_brands")
+_ELEMENTARY = "mpegvideo"  # MPEG-1 and MPEG-2 pictures without a container
+_PACK_START = b"\x00\x00\x01\xba"  # of an MPEG program stream
+_POSTER_AT = Fraction(1, 10)  # of the duration: past fade-ins and lens caps, still near the start
+_MAX_POSTER_PACKETS = 600  # of the video stream, before giving up on a decodable frame
+_MAX_RECORDING_PACKETS = 60  # of the video stream; camcorders repeat the message at each keyframe
 
 
 @dataclass(frozen=True)
@@ -86,9 +60,12 @@ class DecodedVideo:
         poster: Upright RGB frame, fitted into the box that was asked for.
         width_px: Width of the upright frame, sample aspect ratio not applied.
         height_px: Height of the upright frame.
-        duration_s: Length in seconds, or ``None`` when neither header nor packets tell.
+        duration_s: Length in seconds as the container, or the fragments of an MP4 state it. ``None`` when the
+            container states none, as live Matroska recordings do; a warning then tells the measured span.
         frame_count: Frames of the video stream where the container says so.
-        fields: Fields of ``Metadata`` by name.
+        fields: Technical fields of ``Metadata`` by name.
+        claims: What the tags of the container say; the most trusted first.
+        xmp: XMP packet of the file as stored, or ``None``.
         warnings: Recoverable oddities, for people.
     """
 
@@ -98,7 +75,18 @@ class DecodedVideo:
     duration_s: float | None
     frame_count: int | None
     fields: dict[str, Any]
+    claims: tuple[Claims, ...]
+    xmp: bytes | None
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The file, how to open it and what it may cost."""
+
+    path: Path
+    demuxer: str
+    limits: Limits
 
 
 def decode_video(path: Path, sniffed: Sniffed, limits: Limits, *, longest_px: int) -> DecodedVideo:
@@ -113,66 +101,76 @@ def decode_video(path: Path, sniffed: Sniffed, limits: Limits, *, longest_px: in
     Raises:
         ContentError: The file is damaged, cut, over a limit or has no picture stream that can be decoded.
     """
-    warnings: list[str] = []
-    boxes = read_movie_boxes(path) if _DEMUXERS[sniffed.format] == "mov" else None
+    source = _Source(path, _demuxer(path, sniffed), limits)
+    boxes = read_movie_boxes(path) if source.demuxer == "mov" else None
     check_stream_complete(path, sniffed.format)
-    with _open(path, sniffed, limits) as container:
+    movie = read_movie_tags(path) if source.demuxer == "mov" else None
+    warnings: list[str] = []
+    with _open(source) as container:
         stream = _picture_stream(container, limits)
         _check_samples(container, boxes, path.stat().st_size)
-        fields = _describe(container, stream, sniffed, warnings)
-        frame_count = stream.frames or None
-        duration = _header_duration(container)
-    if duration is None or (boxes is not None and boxes.is_fragmented):
-        # The header of a fragmented file knows at most the first fragment: real ones claim 0 s or 40 hours.
-        duration = _packet_duration(path, sniffed, limits) or duration
-    if duration is not None and duration > limits.max_duration_s:
-        raise ContentError(
-            ReasonCode.TOO_LONG,
-            f"The video lasts {duration:.0f} s, more than the limit of {limits.max_duration_s:.0f} s. Upload a shorter "
-            "one, or raise the limit max_duration_s.",
-            "decode",
-        )
-    frame = _poster_frame(path, sniffed, limits, duration)
-    check_pixels(frame.width, frame.height, limits)
-    transpose, rotation = _display_matrix(frame, warnings)
-    with codec_errors("video"):
-        width, height = fit_box(frame.width, frame.height, longest_px)
-        pixels = frame.reformat(width=width, height=height, format="rgb24", interpolation="LANCZOS").to_ndarray()
-    poster = Image.fromarray(pixels)
-    upright = (frame.height, frame.width) if transpose in _SWAPS_SIDES else (frame.width, frame.height)
+        with codec_errors("video"):
+            fields = stream_fields(container, stream, sniffed.format)
+            frame_count = stream.frames or None
+            stated = stated_duration(container) if source.demuxer != _ELEMENTARY else None
+            claims = _claims(source, container, stream, movie, warnings)
+    if fields["frame_rate_fps"] is None:
+        fields["frame_rate_fps"] = _measure_rate(source)
+    is_fragmented = boxes is not None and boxes.is_fragmented
+    duration, span = _duration(source, stated, is_fragmented=is_fragmented, warnings=warnings)
+    frame = _poster_frame(source, span)
+    if frame is None:
+        poster, size, rotation = _empty_poster(source, movie, longest_px, warnings)
+    else:
+        poster, size, rotation = _upright(frame, limits, longest_px, warnings)
     return DecodedVideo(
-        poster=poster if transpose is None else poster.transpose(transpose),
-        width_px=upright[0],
-        height_px=upright[1],
+        poster=poster,
+        width_px=size[0],
+        height_px=size[1],
         duration_s=duration,
         frame_count=frame_count,
         fields={**fields, "rotation_deg": rotation},
+        claims=claims,
+        xmp=movie.xmp if movie else None,
         warnings=tuple(warnings),
     )
 
 
+def _demuxer(path: Path, sniffed: Sniffed) -> str:
+    """Return FFmpeg's demuxer of a format; MPEG has one for program streams and one for bare pictures."""
+    if sniffed.format != "mpeg":
+        return _DEMUXERS[sniffed.format]
+    with path.open("rb") as file:
+        return "mpeg" if file.read(4) == _PACK_START else _ELEMENTARY
+
+
 @contextmanager
-def _open(path: Path, sniffed: Sniffed, limits: Limits) -> "Iterator[InputContainer]":
+def _open(source: _Source) -> "Iterator[InputContainer]":
     """Open with the demuxer of the sniffed type; FFmpeg neither guesses formats nor opens anything else."""
     import av
 
-    demuxer = _DEMUXERS[sniffed.format]
     options = {
         "protocol_whitelist": "file",
-        "format_whitelist": demuxer,
-        "max_streams": str(limits.max_streams + 1),
+        "format_whitelist": source.demuxer,
+        "max_streams": str(source.limits.max_streams + 1),
     }
+    if source.demuxer == "mov":
+        options |= {"enable_drefs": "0", "use_absolute_path": "0"}  # FFmpeg's defaults, but a promise of ours
     with codec_errors("video"):
         # The explicit scheme: a name with a colon is never read as a protocol.
         container = av.open(
-            f"file:{path.absolute()}", mode="r", format=demuxer, options=options, metadata_errors="replace"
+            f"file:{source.path.absolute()}",
+            mode="r",
+            format=source.demuxer,
+            options=options,
+            metadata_errors="replace",
         )
     with container:
         yield container
 
 
 def _picture_stream(container: "InputContainer", limits: Limits) -> "VideoStream":
-    """Return the default, else the largest, video stream that is not a cover picture."""
+    """Return the default, else the largest, video stream that is not a cover picture or a strip of thumbnails."""
     from av.stream import Disposition
 
     if len(container.streams) > limits.max_streams:
@@ -181,7 +179,8 @@ def _picture_stream(container: "InputContainer", limits: Limits) -> "VideoStream
             f"The video has more than {limits.max_streams} streams. Upload it with picture and sound only.",
             "decode",
         )
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    stills = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [s for s in container.streams.video if not s.disposition & stills]
     if not streams:
         raise ContentError(
             ReasonCode.NO_PICTURE, "The file has no picture track (only sound or data). Upload the video.", "decode"
@@ -212,36 +211,82 @@ def _check_samples(container: "InputContainer", boxes: MovieBoxes | None, file_s
         )
 
 
-def _header_duration(container: "InputContainer") -> float | None:
-    """Return the length that the container or its longest stream states, in seconds."""
-    if container.duration is not None and container.duration > 0:
-        return container.duration / 1_000_000
-    lengths = [float(s.duration * s.time_base) for s in container.streams if s.duration and s.time_base]
-    return max(lengths, default=0.0) or None
+def _claims(
+    source: _Source,
+    container: "InputContainer",
+    stream: "VideoStream",
+    movie: MovieTags | None,
+    warnings: list[str],
+) -> tuple[Claims, ...]:
+    """Return what the tags claim; those of the picture stream fill in what the container does not say."""
+    if movie is not None:
+        claims = movie_claims(movie)
+        warnings.extend(movie.notes)
+        if movie.has_external_picture:
+            warnings.append("The movie refers to other files for its pictures; only what this file holds was read.")
+        return (claims,)
+    if source.demuxer == "mpegts":
+        return _recording_claims(container, stream)
+    if source.demuxer in {"mpeg", _ELEMENTARY}:
+        return ()
+    created = read_asf_properties(source.path).created if source.demuxer == "asf" else None
+    metadata = {**stream.metadata, **container.metadata}
+    return (container_claims(source.demuxer, metadata, warnings, created=created),)
 
 
-def _packet_duration(path: Path, sniffed: Sniffed, limits: Limits) -> float | None:
-    """Return the span of all packets in seconds: reads the file once without decoding."""
-    first, last = math.inf, -math.inf
-    with _open(path, sniffed, limits) as container, codec_errors("video"):
-        for count, packet in enumerate(container.demux()):
-            if count >= _MAX_MEASURED_PACKETS or last - first > limits.max_duration_s:
-                break  # over the limit, or a demuxer that never comes to an end
-            if packet.pts is None or packet.time_base is None or packet.stream.type not in {"video", "audio"}:
-                continue
-            first = min(first, float(packet.pts * packet.time_base))
-            last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    return last - first if last > first else None
+def _recording_claims(container: "InputContainer", stream: "VideoStream") -> tuple[Claims, ...]:
+    """Return the date and the maker that AVCHD camcorders write into the first pictures."""
+    if stream.codec_context.codec.canonical_name != "h264":
+        return ()
+    for count, packet in enumerate(container.demux(stream)):
+        recording = read_recording(bytes(packet)) if packet.size else None
+        if recording is not None:
+            fields = {"camera_make": recording.camera_make} if recording.camera_make else {}
+            return (Claims("mpegts", fields, (recording.taken,) if recording.taken else ()),)
+        if count >= _MAX_RECORDING_PACKETS:
+            break
+    return ()
 
 
-def _poster_frame(path: Path, sniffed: Sniffed, limits: Limits, duration: float | None) -> "VideoFrame":
-    """Return the keyframe before 10 % of the length, else the first frame that decodes."""
+def _measure_rate(source: _Source) -> float | None:
+    with _open(source) as container, codec_errors("video"):
+        return measured_frame_rate(container, _picture_stream(container, source.limits))
+
+
+def _duration(
+    source: _Source, stated: float | None, *, is_fragmented: bool, warnings: list[str]
+) -> tuple[float | None, float | None]:
+    """Return the duration, and the length in which a poster can be sought; raise when it is over the limit."""
+    span = stated
+    # The header of a fragmented file knows at most the first fragment: real ones claim 0 s or 40 hours.
+    if stated is None or is_fragmented:
+        with _open(source) as container, codec_errors("video"):
+            if source.demuxer == _ELEMENTARY:
+                span = frames_duration(container, _picture_stream(container, source.limits))
+            else:
+                span = packet_duration(container, source.limits.max_duration_s) or stated
+    if span is not None and span > source.limits.max_duration_s:
+        raise ContentError(
+            ReasonCode.TOO_LONG,
+            f"The video lasts {span:.0f} s, more than the limit of {source.limits.max_duration_s:.0f} s. Upload a "
+            "shorter one, or raise the limit max_duration_s.",
+            "decode",
+        )
+    if source.demuxer == "matroska" and stated is None and span is not None:
+        # What the file does not state stays unknown; a recording that was cut off looks the same.
+        warnings.append(f"The video states no duration; its data spans {span:.1f} s.")
+        return None, span
+    return span, span
+
+
+def _poster_frame(source: _Source, span: float | None) -> "VideoFrame | None":
+    """Return the keyframe before 10 % of the length, else the first frame that decodes, else ``None``."""
     import av
 
-    with _open(path, sniffed, limits) as container:
-        stream = _picture_stream(container, limits)
-        if duration is not None and stream.time_base:
-            target = (stream.start_time or 0) + int(Fraction(duration) * _POSTER_AT / stream.time_base)
+    with _open(source) as container:
+        stream = _picture_stream(container, source.limits)
+        if span is not None and stream.time_base:
+            target = (stream.start_time or 0) + int(Fraction(span) * _POSTER_AT / stream.time_base)
             try:
                 container.seek(target, stream=stream, backward=True)
                 frame = _decode_keyframe(container, stream)
@@ -249,15 +294,10 @@ def _poster_frame(path: Path, sniffed: Sniffed, limits: Limits, duration: float 
                 frame = None  # no index, or a damaged spot: the start may still be good
             if frame is not None:
                 return frame
-    with _open(path, sniffed, limits) as container:
-        stream = _picture_stream(container, limits)
+    with _open(source) as container:
+        stream = _picture_stream(container, source.limits)
         with codec_errors("video"):
-            frame = _decode_first(container, stream)
-    if frame is None:
-        raise ContentError(
-            ReasonCode.CORRUPT, "No frame of the video can be decoded: it is damaged. Upload it again.", "decode"
-        )
-    return frame
+            return _decode_first(container, stream)
 
 
 def _decode_keyframe(container: "InputContainer", stream: "VideoStream") -> "VideoFrame | None":
@@ -288,103 +328,47 @@ def _decode_first(container: "InputContainer", stream: "VideoStream") -> "VideoF
     return None
 
 
-def _display_matrix(frame: "VideoFrame", warnings: list[str]) -> tuple[Image.Transpose | None, int]:
-    """Return what makes the frame upright, and the rotation that the file asks for: clockwise 0, 90, 180 or 270."""
-    # PyAV types the container as a mapping, but it iterates over its values.
-    try:
-        sides = cast("Iterable[SideData]", frame.side_data)
-        raw = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), b"")
-    except ValueError:  # PyAV 18 raises on side data that it has no name for (multiview HEVC); remove when it does not
-        radians = math.radians(-frame.rotation)
-        a, b = round(0x10000 * math.cos(radians)), round(0x10000 * math.sin(radians))
-        c, d = -b, a
-    else:
-        if len(raw) < 36:
-            return None, 0
-        a, b, _, c, d = struct.unpack("=5i", raw[:20])
-    largest = max(abs(value) for value in (a, b, c, d)) or 1
-    signs = (round(a / largest), round(b / largest), round(c / largest), round(d / largest))
-    if signs == (1, 0, 0, 1):
-        return None, 0
-    transpose = _MATRIX_TRANSPOSES.get(signs)
-    if transpose is None:
-        warnings.append("The display matrix of the video is no rotation by quarter turns and was ignored.")
-        return None, 0
-    return transpose, round(math.degrees(math.atan2(signs[1], signs[0]))) % 360
+def _upright(
+    frame: "VideoFrame", limits: Limits, longest_px: int, warnings: list[str]
+) -> tuple[Image.Image, tuple[int, int], int]:
+    """Return the fitted upright picture, the upright size of the whole frame, and its rotation."""
+    check_pixels(frame.width, frame.height, limits)
+    transpose, rotation = display_matrix(frame, warnings)
+    with codec_errors("video"):
+        width, height = fit_box(frame.width, frame.height, longest_px)
+        pixels = frame.reformat(width=width, height=height, format="rgb24", interpolation="LANCZOS").to_ndarray()
+    poster = Image.fromarray(pixels)
+    size = (frame.height, frame.width) if transpose in SWAPS_SIDES else (frame.width, frame.height)
+    return (poster if transpose is None else poster.transpose(transpose)), size, rotation
 
 
-def _describe(
-    container: "InputContainer", stream: "VideoStream", sniffed: Sniffed, warnings: list[str]
-) -> dict[str, Any]:
-    """Return the fields of ``Metadata`` that container and streams give, by name."""
-    tags = {key.lower(): value for key, value in container.metadata.items()}
-    context = stream.codec_context
-    audio = next((s for s in container.streams.audio if s.codec_context is not None), None)
-    components = context.format.components if context.format is not None else ()
-    taken = _capture_time(tags, sniffed, warnings)
-    position = next(filter(None, (parse_iso6709(tags[key]) for key in _POSITION_KEYS if key in tags)), None)
-    if position is None and any(key in tags for key in _POSITION_KEYS):
-        warnings.append("The position of the video is not one and was ignored.")
-    return {
-        **{name: _first_text(tags, keys) for name, keys in _TEXT_KEYS.items()},
-        "captured_at": taken.utc if taken else None,
-        "captured_at_local": taken.local if taken else None,
-        "utc_offset_minutes": taken.utc_offset_minutes if taken else None,
-        "captured_at_source": taken.source if taken else None,
-        "latitude_deg": position.latitude_deg if position else None,
-        "longitude_deg": position.longitude_deg if position else None,
-        "altitude_m": position.altitude_m if position else None,
-        "container": sniffed.format,
-        "video_codec": context.codec.canonical_name,
-        "audio_codec": audio.codec_context.codec.canonical_name if audio else None,
-        "audio_channels": (audio.codec_context.channels or None) if audio else None,
-        "sample_rate_hz": (audio.codec_context.sample_rate or None) if audio else None,
-        "frame_rate_fps": float(stream.average_rate) if stream.average_rate else None,
-        "bit_rate_bps": container.bit_rate or None,
-        "pixel_format": context.pix_fmt,
-        "bit_depth": components[0].bits if components else None,
-        "has_alpha": any(component.is_alpha for component in components) if components else None,
-        "color_transfer": _TRANSFERS.get(int(context.color_trc)),
-        "color_space": _MATRICES.get(int(context.colorspace)),
-        "tags_json": _other_tags(tags, warnings),
-    }
+def _empty_poster(
+    source: _Source, movie: MovieTags | None, longest_px: int, warnings: list[str]
+) -> tuple[Image.Image, tuple[int, int], int]:
+    """Return a black poster for a recording that is whole but holds no picture; raise for every other reason.
 
-
-def _first_text(tags: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
-    texts = (clean_text(tags[key]) for key in keys if key in tags)
-    return next(filter(None, texts), None)
-
-
-def _capture_time(tags: Mapping[str, str], sniffed: Sniffed, warnings: list[str]) -> CaptureTime | None:
-    """Return the phone's creation date with its offset, else the container's creation time in UTC."""
-    demuxer = _DEMUXERS[sniffed.format]
-    sources = {"mov": "quicktime:creation_time", "matroska": "matroska:DateUTC", "avi": "avi:IDIT"}
-    candidates: list[CaptureTime | None] = []
-    if demuxer == "mov":
-        candidates.append(from_local_with_offset(tags.get(_DATE_KEYS[0], ""), "quicktime:creationdate"))
-        day = from_local_with_offset(tags.get("date", ""), "quicktime:day")
-        candidates.append(day if day and day.utc_offset_minutes is not None else None)
-    created = tags.get("creation_time", "")
-    # AVI writes the camera's wall time; the others UTC.
-    candidates.append((from_local_with_offset if demuxer == "avi" else from_utc)(created, sources[demuxer]))
-    taken = next(filter(None, candidates), None)
-    if taken is None and (created or tags.get(_DATE_KEYS[0])):
-        warnings.append("The creation time of the video is not a time and was ignored.")
-    return taken
-
-
-def _other_tags(tags: Mapping[str, str], warnings: list[str]) -> str | None:
-    """Return the container tags that have no column, as a JSON object of strings of at most 64 KiB."""
-    used = {*_CONTAINER_KEYS, *_POSITION_KEYS, *_DATE_KEYS, *(key for keys in _TEXT_KEYS.values() for key in keys)}
-    found: dict[str, str] = {}
-    size = 2
-    for key, value in tags.items():
-        text, name = clean_text(value), clean_text(key)
-        if key in used or text is None or name is None:
-            continue
-        size += len(json.dumps({name: text}, ensure_ascii=False).encode()) + 2
-        if size > MAX_TAGS_JSON_BYTES:
-            warnings.append("Some tags of the video are not in tags_json, which would exceed 64 KiB.")
-            break
-        found[name] = text
-    return json.dumps(found, ensure_ascii=False) if found else None
+    The decoder must know from the header alone what the pictures would look like: an encrypted video, an index whose
+    data is missing, and an unknown coding stay unknown to it.
+    """
+    with _open(source) as container, codec_errors("video"):
+        stream = _picture_stream(container, source.limits)
+        pixel_format, size = stream.codec_context.pix_fmt, (stream.width, stream.height)
+        has_packets = bool(stream.frames) or any(packet.size for packet in container.demux(stream))
+    if movie is not None and movie.is_encrypted:
+        raise ContentError(
+            ReasonCode.UNSUPPORTED_TYPE,
+            "The video is encrypted (copy protection), so that nothing of it can be shown. Upload an open copy.",
+            "decode",
+        )
+    if movie is not None and movie.has_external_picture:
+        raise ContentError(
+            ReasonCode.NO_PICTURE,
+            "The movie refers to other files for all of its pictures. Upload it saved as a self-contained movie.",
+            "decode",
+        )
+    if has_packets or pixel_format is None or min(size) < 1:
+        raise ContentError(
+            ReasonCode.CORRUPT, "No frame of the video can be decoded: it is damaged. Upload it again.", "decode"
+        )
+    warnings.append("The video holds no frame; its poster is black.")
+    return Image.new("RGB", fit_box(*size, longest_px)), size, 0

@@ -69,8 +69,10 @@ def test_tags_of_the_container(tmp_path: Path, run: Run) -> None:
     metadata = run(write_video(tmp_path / "v", tags=tags, audio=True), "clip.mp4").metadata
     assert metadata is not None
     assert metadata.captured_at == datetime(2024, 5, 1, 10, tzinfo=UTC)
-    assert (metadata.captured_at_local, metadata.utc_offset_minutes) == (datetime(2024, 5, 1, 10), 0)
-    assert metadata.captured_at_source == "quicktime:creation_time"
+    # The file stores UTC; the place has a time zone.
+    assert (metadata.captured_at_local, metadata.utc_offset_minutes) == (datetime(2024, 5, 1, 4), -360)
+    assert metadata.timezone == "America/Denver"
+    assert metadata.captured_at_source == "quicktime:creation_time+timezone"
     assert (metadata.title, metadata.description) == ("At the lake", "Windy")
     assert metadata.latitude_deg == pytest.approx(40.6358, abs=1e-4)
     assert (metadata.audio_codec, metadata.audio_channels, metadata.sample_rate_hz) == ("aac", 1, 48_000)
