@@ -12,6 +12,10 @@ MAX_ALTITUDE_M = 100_000.0
 """Beyond the edge of space, or as far below the sea: not an altitude of a camera."""
 
 _COMPONENT = r"([+-])(\d+(?:\.\d*)?)"
+_XMP_ANGLE = re.compile(
+    r"(\d{1,3}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?(?:,(\d{1,2}(?:\.\d+)?))?\s*([NSEWnsew])", re.ASCII
+)
+_DECIMAL_ANGLE = re.compile(r"[+-]?\d{1,3}(?:\.\d+)?", re.ASCII)
 _ISO6709 = re.compile(rf"{_COMPONENT}{_COMPONENT}(?:{_COMPONENT})?(?:CRS[^/]*)?/?", re.ASCII)
 
 
@@ -94,3 +98,31 @@ def plausible_altitude(altitude_m: float | None) -> float | None:
     if altitude_m is None or not math.isfinite(altitude_m) or abs(altitude_m) > MAX_ALTITUDE_M:
         return None
     return altitude_m
+
+
+def parse_xmp_angle(text: str, reference: str | None, *, axis: str) -> float | None:
+    """Return signed degrees of an XMP ``GPSCoordinate`` (XMP part 2, section 8.2), or ``None`` when it is not one.
+
+    Args:
+        text: ``DDD,MM.mmk`` or ``DDD,MM,SSk`` with k of N, S, E, W; also plain degrees, as some writers store them.
+        reference: Hemisphere that is stored beside plain degrees, else ``None``: the sign decides.
+        axis: ``NS`` for latitudes, ``EW`` for longitudes; a letter of the other axis is an error.
+    """
+    text = text.strip()
+    limit = 90.0 if axis == "NS" else 180.0
+    if _DECIMAL_ANGLE.fullmatch(text):
+        degrees = float(text)
+        if reference and degrees >= 0:
+            return dms_to_degrees([degrees], reference, limit=limit)
+        return degrees if abs(degrees) <= limit else None
+    match = _XMP_ANGLE.fullmatch(text)
+    if match is None or match[4].upper() not in axis:
+        return None
+    return dms_to_degrees([float(part) for part in match.groups()[:3] if part], match[4], limit=limit)
+
+
+def known_position(latitude_deg: float | None, longitude_deg: float | None) -> tuple[float, float] | None:
+    """Return both angles when they are a position; exactly 0, 0 is what writers store who know none."""
+    if latitude_deg is None or longitude_deg is None or (latitude_deg == 0.0 and longitude_deg == 0.0):
+        return None
+    return latitude_deg, longitude_deg

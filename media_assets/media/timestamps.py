@@ -1,7 +1,7 @@
 """Capture times: local wall time, offset and UTC, with the source that they come from.
 
-Lives here: parsing of the date forms of EXIF, QuickTime and Matroska. Must not: file access, time zone guesses from
-coordinates, dates in file names (both: issue 3).
+Lives here: parsing of the date forms of EXIF, XMP, IPTC, QuickTime and Matroska, and which dates are possible. Must
+not: file access, choice between sources (``trust.py``), zones of places (``timezones.py``), names (``file_names.py``).
 """
 
 import re
@@ -15,9 +15,19 @@ MAX_OFFSET_MINUTES = 14 * 60
 _EXIF_DATE = re.compile(
     r"(\d{4})[:\-/.](\d{1,2})[:\-/.](\d{1,2})[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?", re.ASCII
 )
-_OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII)
+_OFFSET = re.compile(r"([+-])(\d{1,2})(?::?(\d{2}))?", re.ASCII)
 _BLANK_DATE = re.compile(r"[\s:0\-/.]*", re.ASCII)
 _MP4_EPOCH_YEAR = 1904  # a creation time of zero: the writer did not know it
+_FIRST_YEAR = 1826  # the oldest photograph that is left
+_MAX_YEARS_AHEAD = 10
+# Zero of .NET, NTFS, QuickTime and Unix, the largest 32-bit numbers of Unix and QuickTime: the writer knew no time.
+_EPOCHS = frozenset(
+    {
+        *(datetime(year, 1, 1) for year in (1, 1601, 1904, 1970)),  # noqa: DTZ001  # wall times have no zone
+        datetime(2038, 1, 19, 3, 14, 7),  # noqa: DTZ001
+        datetime(2040, 2, 6, 6, 28, 15),  # noqa: DTZ001
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -64,14 +74,14 @@ def parse_exif_datetime(text: str, sub_seconds: str | None = None) -> datetime |
 
 
 def parse_offset(text: str) -> int | None:
-    """Return minutes east of UTC of ``+HH:MM``, ``-HHMM`` or ``Z``; ``None`` when it is none or no real offset."""
+    """Return minutes east of UTC of ``+HH:MM``, ``-HHMM``, ``+HH`` or ``Z``; ``None`` when it is no possible offset."""
     text = text.strip()
     if text in {"Z", "z"}:
         return 0
     match = _OFFSET.fullmatch(text)
-    if match is None or int(match[3]) >= 60:
+    if match is None or int(match[3] or 0) >= 60:
         return None
-    minutes = (int(match[2]) * 60 + int(match[3])) * (-1 if match[1] == "-" else 1)
+    minutes = (int(match[2]) * 60 + int(match[3] or 0)) * (-1 if match[1] == "-" else 1)
     return minutes if abs(minutes) <= MAX_OFFSET_MINUTES else None
 
 
@@ -84,6 +94,44 @@ def capture_time(local: datetime, offset_minutes: int | None, source: str) -> Ca
     except OverflowError:
         return CaptureTime(local, offset_minutes, None, source)
     return CaptureTime(local, offset_minutes, utc, source)
+
+
+def parse_datetime(text: str, source: str) -> CaptureTime | None:
+    """Return the time of a text that is a date, a time of day and perhaps an offset, or ``None``.
+
+    Takes the forms of XMP (ISO 8601 profile: ``2024-05-01T10:00:00.5+02:00``, also without seconds) and of EXIF with an
+    offset behind it. A date alone is no time; a text with anything else behind it is no date.
+
+    Args:
+        text: The value as written.
+        source: Name for :attr:`CaptureTime.source`.
+    """
+    text = text.strip()
+    match = _EXIF_DATE.match(text)
+    local = parse_exif_datetime(text)
+    if match is None or local is None:
+        return None
+    rest = text[match.end() :].strip()
+    offset = parse_offset(rest) if rest else None
+    if rest and offset is None:
+        return None
+    return capture_time(local, offset, source)
+
+
+def is_possible(moment: CaptureTime, now: datetime) -> bool:
+    """Return whether a camera can have written this time: not before 1826, not the zero or the end of an epoch.
+
+    Clocks that are wrong by months or years are common, and a date ahead of the present is a fact about the camera: up
+    to ten years ahead it is kept, and the check ``plausible_time`` shows it.
+
+    Args:
+        moment: The time to judge.
+        now: Aware time of the reading.
+    """
+    instants = [moment.local] if moment.utc is None else [moment.local, moment.utc.replace(tzinfo=None)]
+    if any(instant in _EPOCHS for instant in instants):
+        return False
+    return _FIRST_YEAR <= moment.local.year <= now.year + _MAX_YEARS_AHEAD
 
 
 def parse_iso_datetime(text: str) -> datetime | None:

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_assets.media.geo import MAX_ALTITUDE_M, Position, dms_to_degrees, parse_iso6709, plausible_altitude
+from media_assets.media.geo import (
+    MAX_ALTITUDE_M,
+    Position,
+    dms_to_degrees,
+    known_position,
+    parse_iso6709,
+    parse_xmp_angle,
+    plausible_altitude,
+)
 
 latitudes = st.floats(-90, 90, allow_nan=False)
 longitudes = st.floats(-180, 180, allow_nan=False)
@@ -80,3 +88,45 @@ def test_exif_angles(values: tuple[float, ...], reference: str, wanted: float | 
 @pytest.mark.parametrize("altitude", [None, math.inf, math.nan, MAX_ALTITUDE_M * 2])
 def test_impossible_altitudes_are_nothing(altitude: float | None) -> None:
     assert plausible_altitude(altitude) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "axis", "wanted"),
+    [
+        ("51,30.5N", None, "NS", 51.508333333),
+        ("51,30,36S", None, "NS", -51.51),
+        ("151,12.6w", None, "EW", -151.21),
+        ("51.5", None, "NS", 51.5),
+        ("-51.5", None, "NS", -51.5),
+        ("51.5", "S", "NS", -51.5),
+        ("51.5 N", None, "NS", 51.5),
+        ("51,30.5E", None, "NS", None),
+        ("51,30.5", None, "NS", None),
+        ("91,0N", None, "NS", None),
+        ("181", None, "EW", None),
+        ("", None, "NS", None),
+        ("51,30.5N,", None, "NS", None),
+    ],
+)
+def test_angles_of_xmp(text: str, reference: str | None, axis: str, wanted: float | None) -> None:
+    assert parse_xmp_angle(text, reference, axis=axis) == (None if wanted is None else pytest.approx(wanted))
+
+
+@given(latitudes)
+def test_angles_of_xmp_come_back(latitude: float) -> None:
+    degrees, minutes = divmod(abs(latitude) * 60, 60)
+    text = f"{int(degrees)},{minutes:.8f}{'S' if latitude < 0 else 'N'}"
+    found = parse_xmp_angle(text, None, axis="NS")
+    assert found == pytest.approx(latitude, abs=1e-8) or minutes > 59.999
+
+
+@given(st.text(max_size=30), st.none() | st.text(max_size=2), st.sampled_from(["NS", "EW"]))
+def test_any_text_is_an_angle_in_range_or_nothing(text: str, reference: str | None, axis: str) -> None:
+    found = parse_xmp_angle(text, reference, axis=axis)
+    assert found is None or abs(found) <= (90 if axis == "NS" else 180)
+
+
+def test_zeros_are_no_known_position() -> None:
+    assert known_position(0.0, 0.0) is None
+    assert known_position(1.0, None) is None
+    assert known_position(0.0, 1.0) == (0.0, 1.0)
