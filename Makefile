@@ -59,11 +59,12 @@ bench-bookkeeping: $(STAMP_ALL) ## Measure what Dagster's bookkeeping costs for 
 	$(BIN)/python -m media_assets_tests.bench.bookkeeping
 
 .PHONY: docs
-docs: $(STAMP_DEMO) ## Write docs/tables.md and docs/configuration.md anew from the code
+docs: $(STAMP_DEMO) ## Write the pages of docs/ that are generated from the code anew
 	@mkdir -p build
 	$(BIN)/python -m media_assets.storage.dictionary > build/tables.md
 	$(BIN)/python -m media_assets.settings_reference > build/configuration.md
-	mv build/tables.md build/configuration.md docs/
+	$(BIN)/python -m media_assets.media.trust_reference > build/sources.md
+	mv build/tables.md build/configuration.md build/sources.md docs/
 
 .PHONY: constraints
 constraints: ## Resolve every dependency anew, on each supported Python, into constraints.txt

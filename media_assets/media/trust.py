@@ -1,7 +1,7 @@
 """The order of trust between the sources of metadata, stated once, as data; and the merge that follows it.
 
 Lives here: ``FIELD_TRUST``, ``TIME_TRUST`` and the choice of fields, position and time. Must not: read files or text.
-The documentation is generated from the two tables.
+docs/sources.md is generated from the tables.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -234,14 +234,3 @@ def _with_offset(
     if from_zone is not None:
         return capture_time(moment.local, from_zone, f"{moment.source}+timezone")
     return moment
-
-
-def trust_as_markdown() -> str:
-    """Return the order of trust as two Markdown tables, for the documentation."""
-    lines = ["| Fields | Sources, the most trusted first | Why |", "| --- | --- | --- |"]
-    for trust in FIELD_TRUST:
-        fields = ", ".join(f"`{field}`" for field in trust.fields)
-        lines.append(f"| {fields} | {', '.join(trust.order)} | {trust.reason} |")
-    lines += ["", "| Capture time from | Why it stands there |", "| --- | --- |"]
-    lines += [f"| `{source}` | {reason} |" for source, reason in TIME_TRUST]
-    return "\n".join(lines) + "\n"

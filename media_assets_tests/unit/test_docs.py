@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from media_assets.cli import main
+from media_assets.media.trust_reference import sources_reference
 from media_assets.settings_reference import settings_reference
 from media_assets.storage.dictionary import data_dictionary
 
@@ -13,7 +14,9 @@ _ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("name", "made"), [("tables.md", data_dictionary), ("configuration.md", settings_reference)], ids=str
+    ("name", "made"),
+    [("tables.md", data_dictionary), ("configuration.md", settings_reference), ("sources.md", sources_reference)],
+    ids=str,
 )
 def test_generated_docs_are_current(name: str, made: object) -> None:
     assert callable(made)

@@ -18,8 +18,8 @@ from media_assets.media.trust import (
     merge_fields,
     merge_time,
     time_rank,
-    trust_as_markdown,
 )
+from media_assets.media.trust_reference import sources_reference
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WALL = datetime(2024, 7, 1, 12, 30, 5)
@@ -188,7 +188,7 @@ def test_an_offset_of_zero_that_a_phone_wrote_is_kept() -> None:
 
 
 def test_the_documentation_names_every_field_and_source() -> None:
-    text = trust_as_markdown()
+    text = sources_reference()
     for trust in FIELD_TRUST:
         assert all(f"`{field}`" in text for field in trust.fields)
         assert trust.reason in text
