@@ -152,5 +152,6 @@ def display_matrix(frame: "VideoFrame", warnings: list[str]) -> tuple[Image.Tran
     if transpose is None:
         warnings.append("The display matrix of the video is no rotation by quarter turns and was not applied.")
         column_1, column_2 = math.hypot(a, c) or 1.0, math.hypot(b, d) or 1.0
-        return None, round(math.degrees(math.atan2(b / column_2, a / column_1))) % 360
+        # Whole degrees, cut off as players do; the sum keeps 45 from becoming 44.
+        return None, math.trunc(math.degrees(math.atan2(b / column_2, a / column_1)) + 1e-6) % 360
     return transpose, round(math.degrees(math.atan2(signs[1], signs[0]))) % 360
