@@ -4,13 +4,18 @@ Lives here: ImageCms and the modes of Pillow. Must not: open files, resize, orie
 """
 
 import io
+import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from media_assets.media.text import clean_text
 
 _SIXTEEN_BITS = 65535
+_BAND_ROWS = 512
 
 
 def profile_name(icc: bytes) -> str | None:
@@ -81,15 +86,37 @@ def _plain_mode(image: Image.Image) -> Image.Image:
 
 
 def _scaled_grey(image: Image.Image) -> Image.Image:
-    """Map 16-bit, 32-bit and float grey to 8 bits; Pillow's convert() would clip everything above 255 to white."""
+    """Map 16-bit, 32-bit and float grey to 8 bits; Pillow's convert() would clip everything above 255 to white.
+
+    Band by band: a picture of 200 megapixels in 32-bit floats is 800 MB, and each step of arithmetic would copy it.
+    """
     values = np.asarray(image)
     if image.mode.startswith("I;16"):
         return Image.fromarray((values >> 8).astype(np.uint8))
-    numbers = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(numbers.min()), float(numbers.max())
+    low, high = _finite_range(values)
     if image.mode == "I" and low >= 0 and high <= _SIXTEEN_BITS:
         low, high = 0.0, float(_SIXTEEN_BITS)
     elif image.mode == "F" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    span = (high - low) or 1.0
-    return Image.fromarray(np.round((numbers - low) * (255.0 / span)).astype(np.uint8))
+    scale = 255.0 / ((high - low) or 1.0)
+    grey = np.empty(values.shape, np.uint8)
+    for rows in _bands(values):
+        numbers = np.nan_to_num(values[rows].astype(np.float32), nan=low, posinf=high, neginf=low)
+        grey[rows] = np.round((numbers - low) * scale)
+    return Image.fromarray(grey)
+
+
+def _bands(values: NDArray[Any]) -> Iterator[slice]:
+    for start in range(0, values.shape[0], _BAND_ROWS):
+        yield slice(start, start + _BAND_ROWS)
+
+
+def _finite_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the least and the greatest finite value; (0, 0) without any."""
+    low, high = math.inf, -math.inf
+    for rows in _bands(values):
+        numbers = values[rows]
+        finite = numbers[np.isfinite(numbers)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 0.0)

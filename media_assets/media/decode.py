@@ -1,31 +1,49 @@
 """The only place that opens a picture: limits, scaled decode, orientation, colour to sRGB.
 
-Lives here: Pillow and pillow-heif, from a file to an upright sRGB picture. Must not: describe tags, encode, videos.
-Analysis and redaction read pictures through here too, so boxes and pixels agree.
+Lives here: the choice of the decoder, Pillow and pillow-heif. Must not: describe tags, encode, videos. Analysis and
+redaction read pictures through here too, so boxes and pixels agree.
 """
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pillow_heif
-from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, JpegImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from media_assets.media.color import profile_name, to_srgb
+from media_assets.media.embedded import Embedded, read_embedded
 from media_assets.media.errors import ContentError, ReasonCode
 from media_assets.media.exif import ExifData, read_exif, stored_orientation
+from media_assets.media.headers import read_header
 from media_assets.media.isobmff import StillBoxes, read_still_boxes
+from media_assets.media.jxl import decode_jxl
 from media_assets.media.limits import Limits
-from media_assets.media.resize import fit_box, resize_to
+from media_assets.media.picture import (
+    TRANSPOSES,
+    DecodedPicture,
+    check_pixels,
+    codec_errors,
+    corrupt,
+    has_alpha,
+    icc_facts,
+    unsupported,
+    upright_srgb,
+)
+from media_assets.media.raw import decode_raw
+from media_assets.media.resize import fit_box
 from media_assets.media.sniff import Sniffed
 from media_assets.media.strict_jpeg import ends_in_grey, is_damaged
 from media_assets.media.structure import Structure, read_structure
+from media_assets.media.tiff import TiffLayout, decode_rare_tiff, read_tiff_layout
+
+__all__ = ["TRANSPOSES", "DecodedPicture", "check_pixels", "codec_errors", "decode_picture"]
 
 # Pillow's bomb warning knows one limit for all files; ours (Limits.max_pixels) is checked before pixels are allocated.
 Image.MAX_IMAGE_PIXELS = None
+# Photoshop stores edit histories of more than Pillow's 1 MiB in the XMP of a PNG; inflating text stays bounded.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
 # One file is decoded in each worker process, and there is a worker for each core.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
@@ -40,57 +58,24 @@ _PILLOW_FORMATS = {
     "avif": "AVIF",
     "tiff": "TIFF",
     "bmp": "BMP",
+    "jp2": "JPEG2000",
+    "ico": "ICO",
+    "psd": "PSD",
 }
-_TURNED_BY_CONTAINER = {"heic"}  # libheif applies irot and imir itself
+_TURNED_BY_CONTAINER = {"heic", "jp2", "psd"}  # libheif applies irot and imir; for the others the tag means nothing
 _TURNED_BY_PILLOW = {"tiff"}  # Pillow's TIFF reader applies the tag while it loads
-
-TRANSPOSES: dict[int, Image.Transpose] = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes a picture of EXIF orientation 2 to 8 upright."""
 
 
 @dataclass(frozen=True)
-class DecodedPicture:
-    """One decoded picture and what its file says about it.
+class _Parts:
+    """What was read of a file before its pixels are decoded; ``exif`` only where Pillow does not return it."""
 
-    Attributes:
-        picture: Upright, sRGB, mode L, RGB or RGBA, 8 bits; fitted into the box that was asked for.
-        width_px: Width of the whole upright picture, before it was fitted.
-        height_px: Height of the whole upright picture.
-        orientation: EXIF orientation as stored, 1-8, or ``None``.
-        exif: EXIF directories, read while the file was open.
-        xmp: XMP packet, or ``None``.
-        icc_name: Description of the embedded ICC profile; ``None`` when absent or unreadable.
-        has_icc_profile: An ICC profile is embedded.
-        has_alpha: The picture can be transparent.
-        bit_depth: Bits of a channel, or ``None`` when the file does not say.
-        frame_count: Frames or pages; ``None`` for formats that hold one.
-        duration_s: Length of an animation in seconds, else ``None``.
-        is_animated: More than one frame (pages of a TIFF are not an animation).
-        warnings: Recoverable oddities, for people.
-    """
-
-    picture: Image.Image
-    width_px: int
-    height_px: int
-    orientation: int | None
-    exif: ExifData
-    xmp: bytes | None
-    icc_name: str | None
-    has_icc_profile: bool
-    has_alpha: bool
-    bit_depth: int | None
-    frame_count: int | None
-    duration_s: float | None
-    is_animated: bool
-    warnings: tuple[str, ...]
+    structure: Structure | None = None
+    boxes: StillBoxes | None = None
+    layout: TiffLayout | None = None
+    embedded: Embedded = field(default_factory=Embedded)
+    exif: ExifData | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def decode_picture(path: Path, sniffed: Sniffed, limits: Limits, *, longest_px: int | None) -> DecodedPicture:
@@ -100,31 +85,50 @@ def decode_picture(path: Path, sniffed: Sniffed, limits: Limits, *, longest_px: 
 
     Args:
         path: File to read; its name does not matter.
-        sniffed: What :func:`media_assets.media.sniff.sniff` said of it; chooses the only decoder that is tried.
+        sniffed: What :func:`media_assets.media.sniff.sniff_file` said of it; chooses the only decoder that is tried.
         limits: Checked against the header before pixels are allocated.
         longest_px: Longest side of the result, never enlarged; ``None`` for the whole picture.
 
     Raises:
-        ContentError: The file is damaged, cut, too large or has no picture.
+        ContentError: The file is damaged, cut, too large, of an undecodable kind or has no picture.
     """
+    if sniffed.is_raw:
+        return decode_raw(path, sniffed, limits, longest_px=longest_px)
+    if sniffed.format == "jxl":
+        return decode_jxl(path, limits, longest_px=longest_px)
     name = sniffed.format.upper()
-    structure = read_structure(path, sniffed.format, max_frames=limits.max_frames)
-    if structure is not None:
-        check_pixels(structure.width_px, structure.height_px, limits)
-    boxes = read_still_boxes(path) if sniffed.format in {"heic", "avif"} else None
-    if boxes is not None:
-        check_pixels(*boxes.largest_px, limits)
-    with _without_damaged_parts(path, structure) as file:
+    parts = _read_parts(path, sniffed.format, limits)
+    with _without_damaged_parts(path, parts.structure) as file:
         with codec_errors(name):
-            image = _open(file, sniffed.format)
+            image = _open(file, path, sniffed.format, parts.layout)
         with image:
             check_pixels(*image.size, limits)
-            decoded = _decode_open(image, sniffed.format, structure, boxes, limits, longest_px)
+            decoded = _decode_open(image, sniffed.format, parts, limits, longest_px)
             if sniffed.format == "jpeg" and ends_in_grey(image) and is_damaged(path):
-                raise ContentError(
-                    ReasonCode.CORRUPT, "The JPEG data is damaged (a part is missing). Upload the file again.", "decode"
-                )
+                raise corrupt("JPEG", "a part is missing")
     return decoded
+
+
+def _read_parts(path: Path, format_name: str, limits: Limits) -> _Parts:
+    """Walk over the file and check the sizes that it announces."""
+    structure = read_structure(path, format_name, max_frames=limits.max_frames) or read_header(path, format_name)
+    if structure is not None:
+        check_pixels(structure.width_px, structure.height_px, limits)
+    boxes = read_still_boxes(path) if format_name in {"heic", "avif"} else None
+    if boxes is not None:
+        check_pixels(*boxes.largest_px, limits)
+    layout = read_tiff_layout(path, max_pages=limits.max_frames) if format_name == "tiff" else None
+    if layout is not None:
+        check_pixels(layout.width_px, layout.height_px, limits)
+    embedded = read_embedded(path, format_name, picture_end=structure.end if structure else None)
+    warnings: list[str] = list(structure.warnings) if structure else []
+    exif = None
+    if layout is not None:
+        with path.open("rb") as file:
+            exif = read_exif(file, warnings)
+    elif embedded.exif:
+        exif = read_exif(embedded.exif, warnings)
+    return _Parts(structure, boxes, layout, embedded, exif, tuple(warnings))
 
 
 def _without_damaged_parts(path: Path, structure: Structure | None) -> BinaryIO:
@@ -139,81 +143,50 @@ def _without_damaged_parts(path: Path, structure: Structure | None) -> BinaryIO:
     return io.BytesIO(b"".join([*kept, data[position:]]))
 
 
-def check_pixels(width_px: int, height_px: int, limits: Limits) -> None:
-    """Raise ContentError ``TOO_MANY_PIXELS`` when a picture of this size is over the limit."""
-    if width_px * height_px > limits.max_pixels:
-        raise ContentError(
-            ReasonCode.TOO_MANY_PIXELS,
-            f"The picture has {width_px} x {height_px} pixels, more than the limit of {limits.max_pixels}. "
-            "Upload a smaller one, or raise the limit max_pixels.",
-            "decode",
-        )
-
-
-@contextmanager
-def codec_errors(name: str) -> Iterator[None]:
-    """Turn whatever a codec raises on bad bytes into a ContentError; MemoryError passes.
-
-    Args:
-        name: Format for the message, for example ``JPEG``.
-    """
-    try:
-        yield
-    except (ContentError, MemoryError):
-        raise
-    # Pillow and its plugins raise OSError, SyntaxError, ValueError, struct.error, TypeError, EOFError ... on hostile
-    # bytes. The causes are chained for the log; their texts may name local paths and are not shown.
-    except Exception as error:
-        if "truncated" in str(error).lower():
-            raise ContentError(
-                ReasonCode.TRUNCATED, f"The {name} data ends early (truncated upload). Upload the file again.", "decode"
-            ) from error
-        raise ContentError(
-            ReasonCode.CORRUPT, f"The {name} data is damaged and cannot be decoded. Upload the file again.", "decode"
-        ) from error
-
-
-def _open(file: BinaryIO, format_name: str) -> ImageFile.ImageFile:
+def _open(file: BinaryIO, path: Path, format_name: str, layout: TiffLayout | None) -> Image.Image:
     if format_name == "jpeg":
         # Image.open would hand pictures with an MPF segment to the MPO reader, which warns and seeks in other pictures.
         return JpegImagePlugin.JpegImageFile(file)
+    if layout is not None and layout.needs_ffmpeg:
+        return decode_rare_tiff(path, layout)
+    if format_name == "tiff":
+        try:
+            return TiffImagePlugin.TiffImageFile(file)
+        except SyntaxError as error:  # what it raises for a mode it has not, and for a big-endian BigTIFF
+            raise unsupported("TIFF", "channels or numbers of a kind that Pillow does not know") from error
     return Image.open(file, formats=[_PILLOW_FORMATS[format_name]])
 
 
 def _decode_open(
-    image: ImageFile.ImageFile,
-    format_name: str,
-    structure: Structure | None,
-    boxes: StillBoxes | None,
-    limits: Limits,
-    longest_px: int | None,
+    image: Image.Image, format_name: str, parts: _Parts, limits: Limits, longest_px: int | None
 ) -> DecodedPicture:
     name = format_name.upper()
-    warnings: list[str] = list(structure.warnings) if structure else []
+    structure, embedded = parts.structure, parts.embedded
+    warnings = list(parts.warnings)
     full_size = image.size
     with codec_errors(name):
-        frames = _count_frames(image, format_name, structure, limits)
-    # PNG may carry eXIf behind the pixels; TIFF loses its orientation tag when it loads.
-    exif = ExifData() if format_name in {"png", "apng"} else read_exif(image, warnings)
-    bit_depth = structure.bit_depth if structure else _bit_depth(image, boxes)
-    if format_name == "jpeg" and longest_px is not None:
+        frames = _count_frames(image, format_name, parts, limits)
+    if format_name == "jpeg" and longest_px is not None and isinstance(image, ImageFile.ImageFile):
         # The fitted box: draft() keeps both sides at or above it; for a square it would decode a landscape in full.
         image.draft(None, fit_box(*full_size, longest_px))
     with codec_errors(name):
         image.load()
-    if format_name in {"png", "apng"}:
-        exif = read_exif(image, warnings)
-    has_alpha = "A" in image.getbands() or "transparency" in image.info
-    icc = image.info.get("icc_profile") or None
-    xmp = image.info.get("xmp")
+    # Not before: PNG may carry eXIf behind the pixels.
+    exif = read_exif(image, warnings) if parts.exif is None else parts.exif
+    if embedded.icc and "icc_profile" not in image.info:
+        image.info["icc_profile"] = embedded.icc
+    icc_name, has_icc = icc_facts(image.info.get("icc_profile") or None)
+    transparent = has_alpha(image)
+    turn = _applied_orientation(format_name, exif)
     with codec_errors(name):
-        picture = _upright_srgb(image, format_name, full_size, longest_px, exif, warnings)
+        picture = upright_srgb(_uninverted(image, parts.layout), full_size, longest_px, turn, warnings)
     orientation = stored_orientation(exif)
-    if boxes is not None:
+    xmp = embedded.xmp or image.info.get("xmp")
+    if parts.boxes is not None:
         # Both plugins rewrite the tag after what the container says; the stored one is in the item itself.
-        orientation = stored_orientation(read_exif(boxes.exif, warnings)) if boxes.exif else None
-    turned = _applied_orientation(format_name, exif) >= 5
-    width, height = (full_size[1], full_size[0]) if turned else full_size
+        orientation = stored_orientation(read_exif(parts.boxes.exif, warnings)) if parts.boxes.exif else None
+        xmp = parts.boxes.xmp or xmp
+    width, height = (full_size[1], full_size[0]) if turn >= 5 else full_size
     return DecodedPicture(
         picture=picture,
         width_px=width,
@@ -221,14 +194,19 @@ def _decode_open(
         orientation=orientation,
         exif=exif,
         xmp=xmp if isinstance(xmp, bytes) else None,
-        icc_name=profile_name(icc) if icc else None,
-        has_icc_profile=icc is not None,
-        has_alpha=has_alpha,
-        bit_depth=bit_depth,
+        icc_name=icc_name,
+        has_icc_profile=has_icc,
+        has_alpha=transparent,
+        bit_depth=_bit_depth(parts),
         frame_count=frames,
         duration_s=structure.duration_s if structure else None,
         is_animated=structure.is_animated if structure else (format_name == "avif" and (frames or 1) > 1),
         warnings=tuple(warnings),
+        iptc=embedded.iptc,
+        text=embedded.text,
+        has_embedded_video=embedded.has_video or (parts.boxes is not None and parts.boxes.has_embedded_video),
+        # The box of a HEIF motion photo is made for nothing else.
+        has_clip_mark=embedded.has_clip_mark or (parts.boxes is not None and parts.boxes.has_embedded_video),
     )
 
 
@@ -239,63 +217,33 @@ def _applied_orientation(format_name: str, exif: ExifData) -> int:
     return stored_orientation(exif) or 1  # AVIF: Pillow puts irot and imir into the tag, whatever the tag was
 
 
-def _upright_srgb(
-    image: Image.Image,
-    format_name: str,
-    full_size: tuple[int, int],
-    longest_px: int | None,
-    exif: ExifData,
-    warnings: list[str],
-) -> Image.Image:
-    """Return the loaded pixels fitted, converted to sRGB and turned; colour after fitting, when there is less to do."""
-    icc = image.info.get("icc_profile") or None
-    picture: Image.Image = image
-    # Modes that Pillow cannot resample well (palette, bilevel, 16 bits) become 8-bit channels first.
-    direct = picture.mode in {"L", "RGB", "RGBA", "CMYK"} and "transparency" not in picture.info
-    if longest_px is not None and direct:
-        picture = resize_to(picture, fit_box(*full_size, longest_px))
-    picture = to_srgb(picture, icc, warnings)
-    if longest_px is not None:
-        picture = resize_to(picture, fit_box(*full_size, longest_px))
-    transpose = TRANSPOSES.get(_applied_orientation(format_name, exif))
-    picture = picture.copy() if picture is image else picture  # the file is closed after this
-    picture = picture if transpose is None else picture.transpose(transpose)
-    picture.info = {}
-    return picture
-
-
-def _count_frames(
-    image: ImageFile.ImageFile, format_name: str, structure: Structure | None, limits: Limits
-) -> int | None:
-    if structure is not None:
-        return structure.frame_count
-    if format_name == "tiff":
-        # n_frames would follow the chain of directories to its end, however long.
-        pages = 1
-        try:
-            while pages <= limits.max_frames:
-                image.seek(pages)
-                pages += 1
-        except EOFError:
-            image.seek(0)
+def _count_frames(image: Image.Image, format_name: str, parts: _Parts, limits: Limits) -> int | None:
+    if parts.structure is not None:
+        return parts.structure.frame_count
+    if parts.layout is not None:
+        frames = parts.layout.page_count
     elif format_name == "avif":
-        pages = int(getattr(image, "n_frames", 1))
+        frames = int(getattr(image, "n_frames", 1))
     else:
         return None
-    if pages > limits.max_frames:
+    if frames > limits.max_frames:
         raise ContentError(
             ReasonCode.TOO_MANY_FRAMES,
             f"The file has more than {limits.max_frames} frames or pages. Split it and upload the parts.",
             "decode",
         )
-    return pages
+    return frames
 
 
-def _bit_depth(image: Image.Image, boxes: StillBoxes | None) -> int | None:
-    if boxes is not None:
-        return boxes.bit_depth
-    tags = getattr(image, "tag_v2", None)
-    bits = tags.get(ExifTags.Base.BitsPerSample) if tags is not None else None
-    if isinstance(bits, tuple) and bits and isinstance(bits[0], int):
-        return bits[0]
-    return bits if isinstance(bits, int) else None
+def _bit_depth(parts: _Parts) -> int | None:
+    for source in (parts.structure, parts.boxes, parts.layout):
+        if source is not None:
+            return source.bit_depth
+    return None
+
+
+def _uninverted(image: Image.Image, layout: TiffLayout | None) -> Image.Image:
+    """Return the loaded picture with black as zero."""
+    if layout is None or not layout.is_inverted or not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray(np.uint16(0xFFFF) - np.asarray(image).astype(np.uint16))

@@ -10,16 +10,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from media_assets.media.claims import Claims
 from media_assets.media.decode import decode_picture
 from media_assets.media.encode import write_renditions
 from media_assets.media.errors import ContentError, ReasonCode
-from media_assets.media.exif import describe_exif
+from media_assets.media.file_names import file_name_claims
 from media_assets.media.limits import Limits
+from media_assets.media.metadata import describe, picture_claims, sidecar_claims
 from media_assets.media.records import FileFacts, MediaResult, Metadata, Rendition
 from media_assets.media.resize import PREVIEW_LONGEST_PX
-from media_assets.media.sniff import HEAD_BYTES, Sniffed, sniff
+from media_assets.media.sniff import Sniffed, sniff_file
 from media_assets.media.text import clean_text, safe_name
 from media_assets.media.video import decode_video
+from media_assets.media.xmp import xmp_claims
 
 _VALIDATION_LONGEST_PX = 160  # a JPEG decodes at 1/8 for this, and still reads all of its entropy-coded data
 _MAX_WARNINGS = 20
@@ -33,14 +36,18 @@ _EXTENSION_ALIASES: dict[str, frozenset[str]] = {
     "avif": frozenset({"avif", "avifs"}),
     "tiff": frozenset({"tif", "tiff"}),
     "bmp": frozenset({"bmp", "dib"}),
-    "mp4": frozenset({"mp4", "m4v", "mov", "qt"}),
+    "mp4": frozenset({"mp4", "m4v", "mov", "qt", "f4v", "mj2"}),
     "mov": frozenset({"mov", "qt", "mp4", "m4v"}),
     "3gp": frozenset({"3gp", "3g2", "mp4"}),
     "mkv": frozenset({"mkv", "mk3d"}),
+    "asf": frozenset({"wmv", "asf"}),
+    "mpeg": frozenset({"mpg", "mpeg", "mpe", "m1v", "m2v", "vob"}),
+    "mpegts": frozenset({"ts", "mts", "m2ts", "m2t"}),
+    "ogg": frozenset({"ogv", "ogg", "ogm"}),
+    "jp2": frozenset({"jp2", "jpx", "jpf", "j2k", "j2c", "jpc", "jpm"}),
+    "psd": frozenset({"psd", "psb"}),
 }
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})$")
-# Motion photos of Google (and of Samsung since 2021): XMP attribute or element, old and new name.
-_MOTION_PHOTO = re.compile(rb"\b(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1\s*[\"'<]")
 
 
 def extract(
@@ -71,10 +78,11 @@ def extract(
     sniffed = _identify(path, file_name, limits)
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always")
-        if sniffed.media_type == "image":
-            facts, fields, made, notes = _extract_picture(path, scratch, sniffed, limits, metadata, renditions)
-        else:
-            facts, fields, made, notes = _extract_video(path, scratch, sniffed, limits, renditions)
+        read = _read_picture if sniffed.media_type == "image" else _read_video
+        facts, fields, claims, made, notes = read(path, scratch, sniffed, limits, renditions)
+        if metadata:
+            # The facts of the decoder come last: no tag of the file overrules them.
+            fields = describe(_all_claims(claims, sidecars, file_name, notes), notes) | fields
     oddities = _bounded([*_extension_warning(sniffed, file_name), *notes, *(str(item.message) for item in caught)])
     return MediaResult(
         facts=facts,
@@ -84,12 +92,18 @@ def extract(
     )
 
 
-_Parts = tuple[FileFacts, dict[str, Any], tuple[Rendition, ...], tuple[str, ...]]
+_Parts = tuple[FileFacts, dict[str, Any], tuple[Claims, ...], tuple[Rendition, ...], list[str]]
 
 
-def _extract_picture(
-    path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, metadata: bool, renditions: bool
-) -> _Parts:
+def _all_claims(
+    claims: tuple[Claims, ...], sidecars: tuple[Path, ...], file_name: str, notes: list[str]
+) -> list[Claims]:
+    """Return what the file, its sidecars and its name say."""
+    named = file_name_claims(file_name)
+    return [*claims, *sidecar_claims(sidecars, notes), *([] if named is None else [named])]
+
+
+def _read_picture(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, renditions: bool) -> _Parts:
     longest = PREVIEW_LONGEST_PX if renditions else _VALIDATION_LONGEST_PX
     decoded = decode_picture(path, sniffed, limits, longest_px=longest)
     size = (decoded.width_px, decoded.height_px)
@@ -106,22 +120,28 @@ def _extract_picture(
         frame_count=decoded.frame_count,
     )
     notes = list(decoded.warnings)
-    fields: dict[str, Any] = {}
-    if metadata:
-        fields = {
-            **describe_exif(decoded.exif, notes),
-            "has_icc_profile": decoded.has_icc_profile,
-            "icc_profile_name": decoded.icc_name,
-            "bit_depth": decoded.bit_depth,
-            "has_alpha": decoded.has_alpha,
-            "is_animated": decoded.is_animated,
-            "is_motion_photo": bool(decoded.xmp and _MOTION_PHOTO.search(decoded.xmp)),
-        }
+    claims = picture_claims(decoded.exif, decoded.xmp, decoded.iptc, decoded.text, notes)
+    # By the tag: a file may have anything appended to it, and an editor may cut the clip away and leave the tag.
+    is_motion_photo = decoded.has_clip_mark or any(claim.fields.get("is_motion_photo") for claim in claims)
+    if is_motion_photo != decoded.has_embedded_video:
+        notes.append(
+            "The picture says that it is a motion photo, but no clip is in it."
+            if is_motion_photo
+            else "A clip is appended to the picture, which does not say that it is a motion photo."
+        )
+    fields: dict[str, Any] = {
+        "has_icc_profile": decoded.has_icc_profile,
+        "icc_profile_name": decoded.icc_name,
+        "bit_depth": decoded.bit_depth,
+        "has_alpha": decoded.has_alpha,
+        "is_animated": decoded.is_animated,
+        "is_motion_photo": is_motion_photo,
+    }
     made = write_renditions(decoded.picture, size, scratch) if renditions else ()
-    return facts, fields, made, tuple(notes)
+    return facts, fields, claims, made, notes
 
 
-def _extract_video(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, renditions: bool) -> _Parts:
+def _read_video(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, renditions: bool) -> _Parts:
     longest = PREVIEW_LONGEST_PX if renditions else _VALIDATION_LONGEST_PX
     decoded = decode_video(path, sniffed, limits, longest_px=longest)
     size = (decoded.width_px, decoded.height_px)
@@ -135,8 +155,12 @@ def _extract_video(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, 
         duration_s=decoded.duration_s,
         frame_count=decoded.frame_count,
     )
+    notes = list(decoded.warnings)
+    packet = xmp_claims(decoded.xmp, notes) if decoded.xmp else None
+    claims = decoded.claims if packet is None else (*decoded.claims, packet)
+    fields = {name: value for name, value in decoded.fields.items() if value is not None}
     made = write_renditions(decoded.poster, size, scratch) if renditions else ()
-    return facts, decoded.fields, made, decoded.warnings
+    return facts, fields, claims, made, notes
 
 
 def _identify(path: Path, file_name: str, limits: Limits) -> Sniffed:
@@ -145,7 +169,7 @@ def _identify(path: Path, file_name: str, limits: Limits) -> Sniffed:
     if size == 0:
         raise ContentError(ReasonCode.EMPTY_FILE, "The file is empty (0 bytes). Upload the original again.", "sniff")
     with path.open("rb") as file:
-        sniffed = sniff(file.read(HEAD_BYTES))
+        sniffed = sniff_file(file)
     if sniffed.media_type is None:
         raise ContentError(ReasonCode.UNSUPPORTED_TYPE, _unsupported_message(sniffed, file_name), "sniff")
     limit = limits.max_image_bytes if sniffed.media_type == "image" else limits.max_video_bytes

@@ -5,7 +5,7 @@ Lives here: brands, the box walk, and the checks that what the boxes promise is 
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +13,7 @@ from media_assets.media.errors import ContentError, ReasonCode
 
 _MAX_TOP_LEVEL_BOXES = 100_000  # a fragmented video of some hours has two boxes for each second
 _MAX_META_BYTES = 16 * 2**20
-_MAX_EXIF_BYTES = 4 * 2**20
+_MAX_ITEM_BYTES = 4 * 2**20
 _MAX_EXTENTS = 1_000_000
 
 
@@ -58,11 +58,15 @@ class StillBoxes:
         exif: The first Exif item from its TIFF header on, as stored; ``None`` when there is none.
         bit_depth: Bits of a channel by the first ``pixi`` property; ``None`` when absent.
         largest_px: Width and height of the largest picture by the ``ispe`` properties; (0, 0) without any.
+        xmp: The first item that holds an XMP packet, or ``None``.
+        has_embedded_video: There is an ``mpvd`` box, the video of a motion photo (Android Motion Photo format 1.0).
     """
 
-    exif: bytes | None
-    bit_depth: int | None
-    largest_px: tuple[int, int]
+    exif: bytes | None = None
+    bit_depth: int | None = None
+    largest_px: tuple[int, int] = (0, 0)
+    xmp: bytes | None = None
+    has_embedded_video: bool = False
 
 
 def read_brands(head: bytes) -> tuple[bytes, ...]:
@@ -134,20 +138,23 @@ def read_still_boxes(path: Path) -> StillBoxes:
             cannot be read.
     """
     size = path.stat().st_size
-    meta: Box | None = None
+    first: dict[bytes, Box] = {}
     with path.open("rb") as file:
         for box in iter_boxes(file, 0, size):
             if box.end > size and box.kind != b"mdat":
                 raise _ends_early("picture")
-            if box.kind == b"meta" and meta is None:
-                meta = box
+            first.setdefault(box.kind, box)
+        meta = first.get(b"meta")
+        if meta is None and b"moov" in first:  # an image sequence need not have a still picture as well (HEIF, 7)
+            return StillBoxes()
         if meta is None or meta.end - meta.body > _MAX_META_BYTES:
             raise _unreadable()
         file.seek(meta.body)
         try:
-            return _read_meta(file, file.read(meta.end - meta.body), size)
+            found = _read_meta(file, file.read(meta.end - meta.body), size)
         except (IndexError, ValueError, EOFError) as error:
             raise _unreadable() from error
+    return replace(found, has_embedded_video=b"mpvd" in first)
 
 
 def _ends_early(what: str) -> ContentError:
@@ -186,16 +193,21 @@ def _read_meta(file: BinaryIO, meta: bytes, file_size: int) -> StillBoxes:
         if box.end > len(meta):
             raise _unreadable()
         children.setdefault(box.kind, meta[box.body : box.end])
-    exif_items = _exif_item_ids(children.get(b"iinf", b""))
+    items = _metadata_items(children.get(b"iinf", b""))
     idat = children.get(b"idat", b"")
-    exif: bytes | None = None
+    blocks: dict[bytes, bytes] = {}
     for item_id, method, extents in _item_extents(children.get(b"iloc", b"")):
         limit = {0: file_size, 1: len(idat)}.get(method)
         if limit is not None and any(offset + length > limit for offset, length in extents):
             raise _ends_early("picture")
-        if item_id in exif_items and exif is None and method == 0:
-            exif = _read_exif_item(file, extents)
-    return StillBoxes(exif, *_read_properties(children.get(b"iprp", b"")))
+        kind = items.get(item_id)
+        if kind is not None and limit is not None and kind not in blocks:
+            blocks[kind] = _read_item(io.BytesIO(idat) if method else file, extents)
+    exif = blocks.get(b"Exif", b"")
+    # The item starts with the offset of its TIFF header (HEIF, A.2.1).
+    exif = exif[4 + int.from_bytes(exif[:4], "big") :]
+    bit_depth, largest_px = _read_properties(children.get(b"iprp", b""))
+    return StillBoxes(exif or None, bit_depth, largest_px, blocks.get(b"mime") or None)
 
 
 def _item_extents(iloc: bytes) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
@@ -232,11 +244,11 @@ def _item_extents(iloc: bytes) -> Iterator[tuple[int, int, list[tuple[int, int]]
             yield item_id, method, extents
 
 
-def _exif_item_ids(iinf: bytes) -> set[int]:
-    """Return the ids of the items of type ``Exif`` (``infe`` versions 2 and 3, 8.11.6)."""
+def _metadata_items(iinf: bytes) -> dict[int, bytes]:
+    """Return the items that hold EXIF or XMP: id and ``Exif`` or ``mime`` (``infe`` versions 2 and 3, 8.11.6)."""
     if len(iinf) < 6:
-        return set()
-    found: set[int] = set()
+        return {}
+    found: dict[int, bytes] = {}
     first = 8 if iinf[0] else 6
     for box in iter_boxes(io.BytesIO(iinf), first, len(iinf)):
         if box.kind == b"infe" and box.end <= len(iinf):
@@ -245,26 +257,32 @@ def _exif_item_ids(iinf: bytes) -> set[int]:
             if version >= 2:
                 item_id = fields.take(4 if version == 3 else 2)
                 fields.take(2)
-                if fields.take(4) == int.from_bytes(b"Exif", "big"):
-                    found.add(item_id)
+                kind = fields.take(4).to_bytes(4, "big")
+                is_xmp = kind == b"mime" and b"application/rdf+xml" in iinf[box.body : box.end]
+                if kind == b"Exif" or is_xmp:
+                    found[item_id] = kind
     return found
 
 
-def _read_exif_item(file: BinaryIO, extents: list[tuple[int, int]]) -> bytes | None:
-    """Return the Exif item from its TIFF header on; it starts with the offset of that header (HEIF, A.2.1)."""
+def _read_item(file: BinaryIO, extents: list[tuple[int, int]]) -> bytes:
+    """Return the bytes of an item, at most 4 MiB."""
     parts = []
-    left = _MAX_EXIF_BYTES
+    left = _MAX_ITEM_BYTES
     for offset, length in extents:
         file.seek(offset)
         parts.append(file.read(min(length, left)))
         left -= len(parts[-1])
-    data = b"".join(parts)
-    return data[4 + int.from_bytes(data[:4], "big") :] or None
+    return b"".join(parts)
 
 
 def _read_properties(iprp: bytes) -> tuple[int | None, tuple[int, int]]:
-    """Return the bits of a channel by the first ``pixi`` property, and the largest size of all ``ispe``."""
+    """Return the bits of a channel, and the largest size of all ``ispe``.
+
+    The bits are those of the first ``pixi`` property, else of the first codec configuration (``hvcC``: ISO/IEC 14496-15
+    section 8.3.2, ``av1C``: AV1 in ISOBMFF section 2.3).
+    """
     bit_depth: int | None = None
+    codec_depth: int | None = None
     largest = (0, 0)
     for outer in iter_boxes(io.BytesIO(iprp), 0, len(iprp)):
         if outer.kind != b"ipco":
@@ -272,7 +290,11 @@ def _read_properties(iprp: bytes) -> tuple[int | None, tuple[int, int]]:
         for box in iter_boxes(io.BytesIO(iprp), outer.body, min(outer.end, len(iprp))):
             if box.kind == b"pixi" and bit_depth is None and box.body + 6 <= len(iprp):
                 bit_depth = iprp[box.body + 5] or None
+            elif box.kind == b"hvcC" and codec_depth is None and box.body + 18 <= len(iprp):
+                codec_depth = 8 + (iprp[box.body + 17] & 7)
+            elif box.kind == b"av1C" and codec_depth is None and box.body + 3 <= len(iprp):
+                codec_depth = {0x00: 8, 0x40: 10, 0x60: 12}.get(iprp[box.body + 2] & 0x60)
             elif box.kind == b"ispe":
                 fields = _Fields(iprp[box.body + 4 : box.end])
                 largest = max(largest, (fields.take(4), fields.take(4)), key=lambda size: size[0] * size[1])
-    return bit_depth, largest
+    return bit_depth or codec_depth, largest

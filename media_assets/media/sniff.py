@@ -1,154 +1,160 @@
 """Type of a file by its content, never by its name.
 
-Lives here: one table of signatures over the first 4 KiB, and the brands of ISO base media files. Must not: decode or
-read more of the file. Formats that are named but not supported say so in ``Sniffed.media_type is None``.
+Lives here: what tells formats apart that share a signature: TIFF and the camera raw files built on it, the brands of
+ISO base media files, packets of transport streams. Must not: decode. Formats that are named but not supported say so
+in ``Sniffed.media_type is None``.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from typing import BinaryIO
 
+from PIL import ExifTags
+
+from media_assets.media.ifd import Directories
 from media_assets.media.isobmff import read_brands
-from media_assets.media.records import MediaType
+from media_assets.media.signatures import (
+    APNG,
+    ARW,
+    AUDIO_MP4,
+    AUDIO_OGG,
+    AUDIO_WAVE,
+    AVI,
+    AVIF,
+    BMP,
+    CR3,
+    DCR,
+    DNG,
+    ERF,
+    F4V,
+    HEIC,
+    ICO,
+    IIQ,
+    JP2,
+    JPX,
+    JXL,
+    M2TS,
+    M4V,
+    MEF,
+    MJ2,
+    MKV,
+    MOV,
+    MP4,
+    MPEGTS,
+    NEF,
+    NRW,
+    OGG,
+    OTHER_EBML,
+    PEF,
+    PNG,
+    RAW,
+    SIGNATURES,
+    SR2,
+    SRW,
+    TEXT,
+    TEXT_MARKS,
+    THREEFR,
+    THREEGP,
+    TIFF,
+    UNKNOWN,
+    WEBM,
+    WEBP,
+    ZEROS,
+    Sniffed,
+)
+
+__all__ = ["HEAD_BYTES", "Sniffed", "sniff", "sniff_file"]
 
 HEAD_BYTES = 4096
 """How much of the file :func:`sniff` looks at."""
 
-
-@dataclass(frozen=True)
-class Sniffed:
-    """What the first bytes of a file say it is.
-
-    Attributes:
-        media_type: ``image`` or ``video``; ``None`` when the format is not supported.
-        format: Short lower-case name (``jpeg``, ``mov``, ``pdf``); ``unknown`` when nothing matches.
-        mime_type: By content; ``application/octet-stream`` when nothing matches.
-        extension: Canonical extension without the dot.
-        description: For messages, with its article: "a JPEG picture", "text".
-        is_media: Whether it is a picture or video at all, supported or not.
-    """
-
-    media_type: MediaType | None
-    format: str
-    mime_type: str
-    extension: str
-    description: str
-    is_media: bool = True
-
-
-def _other(name: str, mime_type: str, extension: str, description: str) -> Sniffed:
-    return Sniffed(None, name, mime_type, extension, description, is_media=False)
-
-
-def _unsupported(name: str, mime_type: str, extension: str, description: str) -> Sniffed:
-    return Sniffed(None, name, mime_type, extension, description)
-
-
-JPEG = Sniffed("image", "jpeg", "image/jpeg", "jpg", "a JPEG picture")
-PNG = Sniffed("image", "png", "image/png", "png", "a PNG picture")
-APNG = Sniffed("image", "apng", "image/apng", "png", "an animated PNG picture")
-GIF = Sniffed("image", "gif", "image/gif", "gif", "a GIF picture")
-WEBP = Sniffed("image", "webp", "image/webp", "webp", "a WebP picture")
-HEIC = Sniffed("image", "heic", "image/heic", "heic", "a HEIC picture")
-AVIF = Sniffed("image", "avif", "image/avif", "avif", "an AVIF picture")
-TIFF = Sniffed("image", "tiff", "image/tiff", "tif", "a TIFF picture")
-BMP = Sniffed("image", "bmp", "image/bmp", "bmp", "a BMP picture")
-MP4 = Sniffed("video", "mp4", "video/mp4", "mp4", "an MP4 video")
-M4V = Sniffed("video", "mp4", "video/x-m4v", "m4v", "an M4V video")
-MOV = Sniffed("video", "mov", "video/quicktime", "mov", "a QuickTime video")
-THREEGP = Sniffed("video", "3gp", "video/3gpp", "3gp", "a 3GP video")
-MKV = Sniffed("video", "mkv", "video/x-matroska", "mkv", "a Matroska video")
-WEBM = Sniffed("video", "webm", "video/webm", "webm", "a WebM video")
-AVI = Sniffed("video", "avi", "video/x-msvideo", "avi", "an AVI video")
-
-TEXT = _other("text", "text/plain", "txt", "text")
-UNKNOWN = _other("unknown", "application/octet-stream", "bin", "data of an unknown kind")
-_ZEROS = _other("zeros", "application/octet-stream", "bin", "nothing but zero bytes (a failed copy)")
-_HTML = _other("html", "text/html", "html", "an HTML page")
-_SVG = _unsupported("svg", "image/svg+xml", "svg", "an SVG drawing")
-_XML = _other("xml", "application/xml", "xml", "an XML document")
-_JSON = _other("json", "application/json", "json", "a JSON document")
-_PLAYLIST = _other("playlist", "application/vnd.apple.mpegurl", "m3u8", "a playlist")
-_AUDIO_MP4 = _other("m4a", "audio/mp4", "m4a", "an audio file")
-_CR3 = _unsupported("cr3", "image/x-canon-cr3", "cr3", "a Canon CR3 raw picture")
-_JP2 = _unsupported("jp2", "image/jp2", "jp2", "a JPEG 2000 picture")
-_JXL = _unsupported("jxl", "image/jxl", "jxl", "a JPEG XL picture")
-_CR2 = _unsupported("cr2", "image/x-canon-cr2", "cr2", "a Canon CR2 raw picture")
-_DNG = _unsupported("dng", "image/x-adobe-dng", "dng", "a DNG raw picture")
-_RAW = _unsupported("raw", "image/x-raw", "raw", "a camera raw picture")
-_MPEG = _unsupported("mpeg", "video/mpeg", "mpg", "an MPEG video")
-
-# (offset, signature, what it is); the first match wins, so longer signatures come before their prefixes.
-_SIGNATURES: tuple[tuple[int, bytes, Sniffed], ...] = (
-    (0, b"\xff\xd8\xff", JPEG),
-    (0, b"GIF87a", GIF),
-    (0, b"GIF89a", GIF),
-    (8, b"CR\x02\x00", _CR2),
-    (0, b"II*\x00", TIFF),
-    (0, b"MM\x00*", TIFF),
-    (0, b"II+\x00", TIFF),
-    (0, b"MM\x00+", TIFF),
-    (0, b"IIRO", _unsupported("orf", "image/x-olympus-orf", "orf", "an Olympus raw picture")),
-    (0, b"IIRS", _unsupported("orf", "image/x-olympus-orf", "orf", "an Olympus raw picture")),
-    (0, b"IIU\x00", _unsupported("rw2", "image/x-panasonic-rw2", "rw2", "a Panasonic raw picture")),
-    (0, b"FUJIFILMCCD-RAW", _unsupported("raf", "image/x-fuji-raf", "raf", "a Fujifilm raw picture")),
-    (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", _JXL),
-    (0, b"\xff\x0a", _JXL),
-    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", _JP2),
-    (0, b"\xff\x4f\xff\x51", _JP2),
-    (0, b"8BPS", _unsupported("psd", "image/vnd.adobe.photoshop", "psd", "a Photoshop document")),
-    (0, b"\x00\x00\x01\x00", _unsupported("ico", "image/vnd.microsoft.icon", "ico", "an icon")),
-    (0, b"FLV\x01", _unsupported("flv", "video/x-flv", "flv", "a Flash video")),
-    (0, b"0&\xb2u\x8ef\xcf\x11", _unsupported("asf", "video/x-ms-wmv", "wmv", "a Windows Media file")),
-    (0, b"\x00\x00\x01\xba", _MPEG),
-    (0, b"\x00\x00\x01\xb3", _MPEG),
-    (0, b"OggS", _unsupported("ogg", "application/ogg", "ogg", "an Ogg file")),
-    (0, b"%PDF-", _other("pdf", "application/pdf", "pdf", "a PDF document")),
-    (0, b"%!PS", _other("postscript", "application/postscript", "ps", "a PostScript document")),
-    (0, b"PK\x03\x04", _other("zip", "application/zip", "zip", "a ZIP archive or office document")),
-    (0, b"PK\x05\x06", _other("zip", "application/zip", "zip", "an empty ZIP archive")),
-    (0, b"\x1f\x8b", _other("gzip", "application/gzip", "gz", "a gzip archive")),
-    (0, b"7z\xbc\xaf\x27\x1c", _other("7z", "application/x-7z-compressed", "7z", "a 7-Zip archive")),
-    (0, b"Rar!\x1a\x07", _other("rar", "application/vnd.rar", "rar", "a RAR archive")),
-    (0, b"\x7fELF", _other("elf", "application/x-executable", "elf", "a Linux program")),
-    (0, b"MZ", _other("exe", "application/vnd.microsoft.portable-executable", "exe", "a Windows program")),
-    (0, b"ID3", _other("mp3", "audio/mpeg", "mp3", "an audio file")),
-    (0, b"fLaC", _other("flac", "audio/flac", "flac", "an audio file")),
-)
-
-_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_Base = ExifTags.Base
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"avci", b"avcs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _MIAF_BRANDS = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
-_TIFF_NEW_SUBFILE_TYPE, _TIFF_SUB_IFDS, _TIFF_DNG_VERSION = 254, 330, 50706
-_AUDIO_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A "})
+_AUDIO_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
 _M4V_BRANDS = frozenset({b"M4V ", b"M4VH", b"M4VP"})
 _MP4_BRANDS = frozenset({b"mp41", b"mp42", b"isom", b"iso2", b"iso3", b"iso4", b"iso5", b"iso6", b"avc1", b"dash"})
 # QuickTime files from before ftyp existed start with one of these boxes.
 _CLASSIC_QUICKTIME_BOXES = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
-
-_TEXT_MARKS: tuple[tuple[re.Pattern[bytes], Sniffed], ...] = (
-    (re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE), _HTML),
-    (re.compile(rb"(<\?xml\b.*?)?(<!--.*?-->\s*)?(<!doctype\s+svg\b.*)?<svg\b", re.IGNORECASE | re.DOTALL), _SVG),
-    (re.compile(rb"#EXTM3U|ffconcat version|v=0\r?\no="), _PLAYLIST),
-    (re.compile(rb"<\?xml\b|<[a-z][\w:-]*[\s>]", re.IGNORECASE), _XML),
-    (re.compile(rb"[{\[]\s*[\"{\[\]}\d-]"), _JSON),
-)
 _BINARY_CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+
+# Compression and PhotometricInterpretation values of sensor data, which editors never write: packed Sony and Epson,
+# Nikon, Samsung, Kodak, Pentax; colour filter array.
+_RAW_COMPRESSIONS = frozenset({32767, 32769, 32770, 32772, 65000, 65535, 34713})
+_CFA_PHOTOMETRIC = 32803
+_OLD_JPEG_COMPRESSION = 6
+_RAW_MAKERS: tuple[tuple[str, Sniffed], ...] = (
+    ("NIKON", NEF),
+    ("SONY", ARW),
+    ("PENTAX", PEF),
+    ("RICOH", PEF),
+    ("SAMSUNG", SRW),
+    ("HASSELBLAD", THREEFR),
+    ("PHASE ONE", IIQ),
+    ("SEIKO EPSON", ERF),
+    ("EPSON", ERF),
+    ("KODAK", DCR),
+    ("EASTMAN KODAK", DCR),
+    ("MAMIYA", MEF),
+)
+
+_TS_SYNC = 0x47
+_TS_PACKET, _M2TS_PACKET = 188, 192
+_TS_MIN_PACKETS, _TS_MAX_PACKETS = 3, 10
+# First packets of the video codecs that Ogg maps: Theora, Dirac, VP8, Daala and OGM.
+_OGG_VIDEO = re.compile(rb"\x80theora|BBCD\x00|OVP80|\x80daala|\x01video\x00|\x80kate")
+_ICO_MAX_PICTURES = 256
 
 
 def sniff(head: bytes) -> Sniffed:
     """Return what a file is, from its first bytes.
 
+    A camera raw file whose directory lies further back is taken for a TIFF picture: :func:`sniff_file` looks there too.
+
     Args:
         head: The first :data:`HEAD_BYTES` of the file, or all of it when it is shorter.
     """
     head = head[:HEAD_BYTES]
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _sniff_png(head)
-    for offset, signature, sniffed in _SIGNATURES:
+    for offset, signature, sniffed in SIGNATURES:
         if head.startswith(signature, offset):
-            return _sniff_tiff(head) if sniffed is TIFF else sniffed
-    return _sniff_bmp(head) or _sniff_riff(head) or _sniff_ebml(head) or _sniff_isobmff(head) or _sniff_rest(head)
+            return _refine(sniffed, head)
+    for tell in (_sniff_bmp, _sniff_ico, _sniff_riff, _sniff_ebml, _sniff_isobmff, _sniff_transport_stream):
+        found = tell(head)
+        if found is not None:
+            return found
+    return _sniff_rest(head)
+
+
+def sniff_file(file: BinaryIO) -> Sniffed:
+    """Return what an open file is: :func:`sniff` of its head, and of a TIFF the first directory, wherever it lies.
+
+    Args:
+        file: Open at any position; the position afterwards is undefined.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    file.seek(0)
+    found = sniff(file.read(HEAD_BYTES))
+    if found is not TIFF:
+        return found
+    file.seek(0)
+    return _sniff_tiff(file)
+
+
+def _refine(sniffed: Sniffed, head: bytes) -> Sniffed:
+    """Tell apart what shares a signature."""
+    if sniffed is PNG:
+        return _sniff_png(head)
+    if sniffed is TIFF:
+        return _sniff_tiff(head)
+    if sniffed is JP2:
+        # The signature box is followed by ftyp (ITU-T T.800, I.5.2).
+        return {b"mjp2": MJ2, b"jpx ": JPX, b"jpf ": JPX}.get(head[20:24], JP2)
+    if sniffed is OGG:
+        return OGG if _OGG_VIDEO.search(head) else AUDIO_OGG
+    return sniffed
 
 
 def _sniff_png(head: bytes) -> Sniffed:
@@ -164,24 +170,35 @@ def _sniff_png(head: bytes) -> Sniffed:
     return PNG
 
 
-def _sniff_tiff(head: bytes) -> Sniffed:
-    """Tell camera raw files from TIFF pictures by the tags of IFD0, as far as it lies in the head.
+def _sniff_tiff(source: bytes | BinaryIO) -> Sniffed:
+    """Tell camera raw files from TIFF pictures by the tags of IFD0.
 
-    DNG has its version tag (DNG 1.7, chapter 2). NEF, ARW, PEF and SRW keep a small picture in IFD0
-    (NewSubfileType 1) and the raw one in SubIFDs; in a picture TIFF, IFD0 is the picture.
+    DNG has its version tag (DNG 1.7, chapter 2). NEF, ARW and SRW keep a small picture in IFD0 (NewSubfileType 1) and
+    the raw one in SubIFDs, PEF has raw data in IFD0; in a picture TIFF, IFD0 is the picture.
     """
-    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
-    start = int.from_bytes(head[4:8], order)
-    count = int.from_bytes(head[start : start + 2], order)
-    tags: dict[int, bytes] = {}
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        if entry + 12 > len(head):
-            break
-        tags[int.from_bytes(head[entry : entry + 2], order)] = head[entry + 8 : entry + 12]
-    if _TIFF_DNG_VERSION in tags:
-        return _DNG
-    is_reduced = int.from_bytes(tags.get(_TIFF_NEW_SUBFILE_TYPE, b""), order) == 1
-    return _RAW if is_reduced and _TIFF_SUB_IFDS in tags else TIFF
+    try:
+        tags = Directories(source).first()
+    except ValueError:
+        return TIFF
+    if _Base.DNGVersion in tags:
+        return DNG
+    is_reduced = tags.get(_Base.NewSubfileType) == 1 and _Base.SubIFDs in tags
+    is_sensor_data = (
+        tags.get(_Base.PhotometricInterpretation) == _CFA_PHOTOMETRIC
+        or tags.get(_Base.Compression) in _RAW_COMPRESSIONS
+    )
+    return _raw_of_maker(tags) if is_reduced or is_sensor_data else TIFF
+
+
+def _raw_of_maker(tags: Mapping[int, object]) -> Sniffed:
+    make = str(tags.get(_Base.Make, "")).strip().upper()
+    found = next((sniffed for name, sniffed in _RAW_MAKERS if make.startswith(name)), RAW)
+    # As exiftool tells them: NRW has a JPEG in IFD0, SR2 has Sony's private directory without being a DNG.
+    if found is NEF and tags.get(_Base.Compression) == _OLD_JPEG_COMPRESSION:
+        return NRW
+    if found is ARW and "DSC-R1" in str(tags.get(_Base.Model, "")):
+        return SR2
+    return found
 
 
 def _sniff_bmp(head: bytes) -> Sniffed | None:
@@ -192,11 +209,19 @@ def _sniff_bmp(head: bytes) -> Sniffed | None:
     return None
 
 
+def _sniff_ico(head: bytes) -> Sniffed | None:
+    """An icon needs more than its four bytes: its first entry must point behind the list of entries."""
+    count = int.from_bytes(head[4:6], "little")
+    if head[:4] != b"\x00\x00\x01\x00" or not 1 <= count <= _ICO_MAX_PICTURES or len(head) < 22 or head[9]:
+        return None
+    size, offset = int.from_bytes(head[14:18], "little"), int.from_bytes(head[18:22], "little")
+    return ICO if size and offset >= 6 + 16 * count else None
+
+
 def _sniff_riff(head: bytes) -> Sniffed | None:
     if head[:4] != b"RIFF":
         return None
-    audio = _other("wav", "audio/wav", "wav", "an audio file")
-    return {b"WEBP": WEBP, b"AVI ": AVI, b"WAVE": audio}.get(head[8:12])
+    return {b"WEBP": WEBP, b"AVI ": AVI, b"WAVE": AUDIO_WAVE}.get(head[8:12])
 
 
 def _sniff_ebml(head: bytes) -> Sniffed | None:
@@ -207,7 +232,7 @@ def _sniff_ebml(head: bytes) -> Sniffed | None:
         return WEBM
     if re.search(rb"\x42\x82.{0,8}matroska", head[:256], re.DOTALL):
         return MKV
-    return _other("ebml", "application/octet-stream", "bin", "an EBML file that is neither Matroska nor WebM")
+    return OTHER_EBML
 
 
 def _sniff_isobmff(head: bytes) -> Sniffed | None:
@@ -224,40 +249,54 @@ def _sniff_isobmff(head: bytes) -> Sniffed | None:
 
 def _sniff_still_brands(major: bytes, every: frozenset[bytes]) -> Sniffed | None:
     if major == b"crx ":
-        return _CR3
+        return CR3
     if major in _AVIF_BRANDS or (major in _MIAF_BRANDS and every & _AVIF_BRANDS):
         return AVIF
     if major in _HEIF_BRANDS or major in _MIAF_BRANDS:
         return HEIC
-    if major in {b"jp2 ", b"jpx "}:
-        return _JP2
-    return _JXL if major == b"jxl " else None
+    if major == b"jxl ":
+        return JXL
+    # A major brand that nobody knows: the compatible brands say that it is a still picture, unless they name a movie.
+    if every & _MIAF_BRANDS and not every & _MP4_BRANDS and major not in {b"qt  ", *_M4V_BRANDS}:
+        return AVIF if every & _AVIF_BRANDS else HEIC
+    return {b"jp2 ": JP2, b"jpx ": JPX}.get(major)
 
 
 def _sniff_movie_brands(major: bytes, every: frozenset[bytes]) -> Sniffed:
-    if major == b"qt  ":
-        return MOV
     if major in _AUDIO_BRANDS:
-        return _AUDIO_MP4
+        return AUDIO_MP4
     if major in _M4V_BRANDS:
         return M4V
-    if major[:3] in {b"3gp", b"3g2"}:
+    named = {b"qt  ": MOV, b"f4v ": F4V, b"F4V ": F4V, b"mjp2": MJ2, b"mj2s": MJ2}.get(major)
+    if named is not None:
+        return named
+    if major[:3] in {b"3gp", b"3g2", b"3gg", b"3gs", b"3gr"}:
         return THREEGP
     if major in _MP4_BRANDS:
         return MP4
-    # An unknown major brand (XAVC, MSNV, camera makers): the compatible brands say how to read it.
+    # An unknown major brand (XAVC, MSNV, NDAS, camera makers): the compatible brands say how to read it.
     if b"qt  " in every and not every & _MP4_BRANDS:
         return MOV
     return MP4
 
 
+def _sniff_transport_stream(head: bytes) -> Sniffed | None:
+    """MPEG-2 transport stream (ISO/IEC 13818-1, 2.4.3): a sync byte every 188 bytes, or 192 with time codes."""
+    for packet, first, sniffed in ((_TS_PACKET, 0, MPEGTS), (_M2TS_PACKET, 4, M2TS)):
+        marks = head[first : packet * _TS_MAX_PACKETS : packet]
+        if len(marks) >= _TS_MIN_PACKETS and not marks.strip(bytes([_TS_SYNC])):
+            # Text of 0x47 ("G") alone would pass as well; no packet starts with the error bit and four such bytes.
+            return None if head[first : first + 8] == b"G" * 8 else sniffed
+    return None
+
+
 def _sniff_rest(head: bytes) -> Sniffed:
     body = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for pattern, sniffed in _TEXT_MARKS:
+    for pattern, sniffed in TEXT_MARKS:
         if pattern.match(body):
             return sniffed
     if head and not head.strip(b"\x00"):
-        return _ZEROS
+        return ZEROS
     if head[:2] in {b"\xff\xfe", b"\xfe\xff"} or (head and not _BINARY_CONTROL.search(head)):
         return TEXT
     return UNKNOWN

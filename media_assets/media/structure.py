@@ -8,7 +8,7 @@ import mmap
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from media_assets.media.errors import ContentError, ReasonCode
@@ -35,6 +35,7 @@ class Structure:
         damaged_parts: Byte ranges (start, end) that only describe the picture and are damaged: a decoder that is
             strict about them must not see them.
         warnings: Recoverable oddities, for people.
+        end: Offset behind the end mark of a JPEG, where other files may be appended; ``None`` for other formats.
     """
 
     width_px: int
@@ -45,6 +46,7 @@ class Structure:
     is_animated: bool = False
     damaged_parts: tuple[tuple[int, int], ...] = ()
     warnings: tuple[str, ...] = ()
+    end: int | None = None
 
 
 def _corrupt(what: str, detail: str) -> ContentError:
@@ -107,7 +109,7 @@ def _walk_jpeg(data: mmap.mmap, _max_frames: int) -> Structure:
         if marker == 0xD9:
             if frame is None or scans == 0:
                 raise ContentError(ReasonCode.NO_PICTURE, "The JPEG holds no picture. Upload the original.", "decode")
-            return frame
+            return replace(frame, end=position)
         if marker in {0x01, 0xD8}:
             continue
         length = int.from_bytes(data[position : position + 2], "big")

@@ -26,8 +26,9 @@ def test_text_named_jpg_says_so(run: Run) -> None:
 
 def test_unsupported_media_says_what_it_is(run: Run) -> None:
     with pytest.raises(ContentError) as caught:
-        run(b"8BPS\x00\x01" + b"\x00" * 30, "layers.psd")
-    assert "a Photoshop document" in caught.value.message
+        run(b'<svg xmlns="http://www.w3.org/2000/svg"/>', "drawing.svg")
+    assert "an SVG drawing" in caught.value.message
+    assert "not supported" in caught.value.message
 
 
 def test_empty_file(run: Run) -> None:
@@ -82,17 +83,20 @@ def test_extension_mismatch_is_a_warning(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("packet", "is_motion"),
+    ("attributes", "is_motion"),
     [
-        (b'<rdf:Description GCamera:MotionPhoto="1"/>', True),
-        (b'<rdf:Description GCamera:MicroVideo="1"/>', True),
-        (b"<GCamera:MotionPhoto>1</GCamera:MotionPhoto>", True),
-        (b'<rdf:Description GCamera:MotionPhoto="0" GCamera:MotionPhotoVersion="1"/>', False),
-        (b"<x/>", False),
+        ('GCamera:MotionPhoto="1"', True),
+        ('GCamera:MicroVideo="1"', True),
+        ('GCamera:MotionPhoto="0" GCamera:MotionPhotoVersion="1"', False),
+        ("", False),
     ],
 )
-def test_motion_photo(run: Run, packet: bytes, is_motion: bool) -> None:
-    metadata = run(encoded(quadrants(), "JPEG", xmp=packet)).metadata
+def test_motion_photo(run: Run, attributes: str, is_motion: bool) -> None:
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" {attributes}/></rdf:RDF></x:xmpmeta>'
+    )
+    metadata = run(encoded(quadrants(), "JPEG", xmp=packet.encode())).metadata
     assert metadata is not None
     assert metadata.is_motion_photo is is_motion
 
