@@ -31,6 +31,7 @@ from media_assets.media.video_facts import (
     frames_duration,
     measured_frame_rate,
     packet_duration,
+    read_packets,
     stated_duration,
     stream_fields,
 )
@@ -238,7 +239,7 @@ def _recording_claims(container: "InputContainer", stream: "VideoStream") -> tup
     """Return the date and the maker that AVCHD camcorders write into the first pictures."""
     if stream.codec_context.codec.canonical_name != "h264":
         return ()
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(read_packets(container, stream)):
         recording = read_recording(bytes(packet)) if packet.size else None
         if recording is not None:
             fields = {"camera_make": recording.camera_make} if recording.camera_make else {}
@@ -302,7 +303,7 @@ def _poster_frame(source: _Source, span: float | None) -> "VideoFrame | None":
 
 def _decode_keyframe(container: "InputContainer", stream: "VideoStream") -> "VideoFrame | None":
     """Decode one keyframe packet and flush: half the time of decoding until a frame comes out."""
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(read_packets(container, stream)):
         if count >= _MAX_POSTER_PACKETS:
             break
         if packet.is_keyframe and packet.size and not packet.is_corrupt:
@@ -315,7 +316,7 @@ def _decode_first(container: "InputContainer", stream: "VideoStream") -> "VideoF
     """Decode from the start until a frame comes out, over damaged packets."""
     import av
 
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(read_packets(container, stream)):
         if count >= _MAX_POSTER_PACKETS:
             break
         try:
@@ -325,7 +326,10 @@ def _decode_first(container: "InputContainer", stream: "VideoStream") -> "VideoF
         good = next((frame for frame in frames if not frame.is_corrupt), None)
         if good is not None:
             return good
-    return None
+    try:  # what the decoder still holds, when the packets ended before their time
+        return next((frame for frame in stream.decode(None) if not frame.is_corrupt), None)
+    except (av.InvalidDataError, av.EOFError):
+        return None
 
 
 def _upright(
@@ -353,7 +357,7 @@ def _empty_poster(
     with _open(source) as container, codec_errors("video"):
         stream = _picture_stream(container, source.limits)
         pixel_format, size = stream.codec_context.pix_fmt, (stream.width, stream.height)
-        has_packets = bool(stream.frames) or any(packet.size for packet in container.demux(stream))
+        has_packets = bool(stream.frames) or any(packet.size for packet in read_packets(container, stream))
     if movie is not None and movie.is_encrypted:
         raise ContentError(
             ReasonCode.UNSUPPORTED_TYPE,

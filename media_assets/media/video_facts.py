@@ -5,7 +5,7 @@ Lives here: what FFmpeg's streams and packets tell. Must not: open files, choose
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.sidedata.sidedata import SideData
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -85,7 +86,7 @@ def stated_frame_rate(stream: "VideoStream") -> float | None:
 
 def measured_frame_rate(container: "InputContainer", stream: "VideoStream") -> float | None:
     """Return the frame rate of the first packets by their times, or ``None`` when they have none."""
-    packets = islice(container.demux(stream), _RATE_PACKETS)
+    packets = islice(read_packets(container, stream), _RATE_PACKETS)
     times = sorted({packet.pts for packet in packets if packet.pts is not None and packet.size})
     if len(times) < 3 or not stream.time_base:
         return None
@@ -100,6 +101,18 @@ def stated_duration(container: "InputContainer") -> float | None:
     return max(lengths, default=0.0) or None
 
 
+def read_packets(container: "InputContainer", stream: "VideoStream | None" = None) -> "Iterator[Packet[Any]]":
+    """Yield the packets of a stream, or of all; ends where a stream begins that was not there when the file was opened.
+
+    FLV and MPEG may begin streams anywhere. PyAV 18 has no object for such a one and raises IndexError from inside its
+    generator, which cannot go on after that.
+    """
+    try:
+        yield from container.demux() if stream is None else container.demux(stream)
+    except IndexError:
+        return
+
+
 def packet_duration(container: "InputContainer", max_duration_s: float) -> float | None:
     """Return the span of all packets in seconds: reads the file once without decoding.
 
@@ -108,7 +121,7 @@ def packet_duration(container: "InputContainer", max_duration_s: float) -> float
         max_duration_s: Nothing is read after a span longer than this.
     """
     first, last = math.inf, -math.inf
-    for packet in islice(container.demux(), _MAX_MEASURED_PACKETS):  # a demuxer may never come to an end
+    for packet in islice(read_packets(container), _MAX_MEASURED_PACKETS):  # a demuxer may never come to an end
         if last - first > max_duration_s:
             break
         if packet.pts is None or packet.time_base is None or packet.stream.type not in {"video", "audio"}:
@@ -121,7 +134,7 @@ def packet_duration(container: "InputContainer", max_duration_s: float) -> float
 def frames_duration(container: "InputContainer", stream: "VideoStream") -> float | None:
     """Return the length of an elementary stream, which has no times: its pictures over its frame rate."""
     rate = stream.average_rate or stream.guessed_rate
-    count = sum(1 for packet in islice(container.demux(stream), _MAX_MEASURED_PACKETS) if packet.size)
+    count = sum(1 for packet in islice(read_packets(container, stream), _MAX_MEASURED_PACKETS) if packet.size)
     return float(count / rate) if count and rate else None
 
 

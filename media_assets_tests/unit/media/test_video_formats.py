@@ -1,10 +1,13 @@
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from media_assets.media.errors import ContentError, ReasonCode
 from media_assets.media.limits import Limits
+from media_assets.media.video_facts import read_packets
 from media_assets_tests.unit.media.samples import BLUE, GREEN, RED, WHITE, corner_colors, is_close, noisy
 from media_assets_tests.unit.media.video_samples import FPS, decode, patched, write_clip
 
@@ -153,3 +156,15 @@ def test_streams_without_a_stated_end_play_to_the_cut(tmp_path: Path, container:
     assert (decoded.width_px, decoded.height_px) == (96, 64)
     with pytest.raises(ContentError):
         decode(data[:20], name, tmp_path)
+
+
+class _LateStream:
+    """A container in whose middle a stream begins that was not there when it was opened, as PyAV 18 shows it."""
+
+    def demux(self, *streams: object) -> Iterator[str]:
+        yield "first"
+        raise IndexError("list index out of range")
+
+
+def test_packets_end_where_an_unknown_stream_begins() -> None:
+    assert list(read_packets(cast("Any", _LateStream()))) == ["first"]
