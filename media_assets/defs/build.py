@@ -3,7 +3,7 @@
 import dagster as dg
 
 from media_assets.defs.assets.catalog import catalog
-from media_assets.defs.assets.ingest import ingest
+from media_assets.defs.assets.ingest import build_ingest
 from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.resources import library_resource
 from media_assets.defs.sensors import build_sensors
@@ -22,7 +22,7 @@ def build_definitions(*, library: Library | None = None) -> dg.Definitions:
     """
     settings = library.settings if library is not None else Settings.load()
     return dg.Definitions(
-        assets=[ingest, catalog],
+        assets=[build_ingest(settings.geocoder), catalog],
         jobs=[ingest_job, catalog_job],
         sensors=build_sensors(settings.sensor_interval_s),
         resources={"library": library if library is not None else library_resource},

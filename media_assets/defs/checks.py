@@ -1,23 +1,27 @@
-"""Asset checks of op ``ingest`` and of the catalog.
+"""Asset checks of op ``ingest`` and of the catalog: verdicts on single files, and their sum over a run or the library.
 
-Each looks at all files of its run, or at the whole library when it is executed on its own.
-
-Specs and the results computed from outcomes; where they are yielded is in ``defs.assets``.
+The verdicts on a file go into its own materialization (``defs.events``), where the page of its partition shows them.
+The checks that Dagster counts look at all files of a run, or at the whole library when they are executed on their own,
+and name the partitions that did not pass. Why it is so: docs/decisions.md.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
+from media_assets.media.plausibility import TimeAndPlace, doubts_about_position, doubts_about_time
 from media_assets.media.resize import RENDITION_SIZES, fit_box
-from media_assets.pipeline.assets import ORIGINAL, REJECTED_TABLE, THUMBNAILS
+from media_assets.pipeline.assets import METADATA, ORIGINAL, REJECTED_TABLE, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.storage import catalog
 from media_assets.storage.errors import ObjectMissing
 
 _LISTED = 20
+_REASONS = 3  # of one file and check; a file can carry hundreds of notes
 
 INGEST_CHECKS = (
     dg.AssetCheckSpec(
@@ -31,6 +35,18 @@ INGEST_CHECKS = (
         description="Every stored original was compared with the SHA-256 of what was read.",
     ),
     dg.AssetCheckSpec(
+        "plausible_time",
+        asset=METADATA,
+        description="No capture time is in the future, before 1826 or a day away from the position fix, and none was "
+        "ignored as impossible. A file without a capture time passes.",
+    ),
+    dg.AssetCheckSpec(
+        "plausible_position",
+        asset=METADATA,
+        description="No position is out of range, exactly 0, 0 or at an altitude below -500 m or above 20,000 m, none "
+        "was ignored as impossible, and its time zone fits the offset of the capture time. A file without one passes.",
+    ),
+    dg.AssetCheckSpec(
         "dimensions_match",
         asset=THUMBNAILS,
         description="Every rendition has the size of the upright original fitted into its box.",
@@ -41,69 +57,162 @@ CATALOG_CHECK = dg.AssetCheckSpec(
     "one_row_per_key", asset="catalog", description="No key stands twice in a table of the catalog, over all months."
 )
 
+_ASSET_OF = {spec.name: spec.asset_key.to_user_string() for spec in INGEST_CHECKS}
+_SEVERITY = dict.fromkeys(("decodable", "plausible_time", "plausible_position"), dg.AssetCheckSeverity.WARN)
+_LONGEST_PX = {size.kind: size.longest_px for size in RENDITION_SIZES}
+_JUDGED = tuple(one.name for one in fields(TimeAndPlace))
+
+Verdicts = Mapping[str, tuple[str, ...]]
+"""Why a file does not pass, by name of the check; empty reasons: it passes. Checks that do not apply are missing."""
+
+
+def verdicts(outcome: FileOutcome, now: datetime) -> Verdicts:
+    """Judge one file by the checks of those assets that were asked for.
+
+    Args:
+        outcome: The file; one that failed or is gone is not judged.
+        now: Aware time of the judgement.
+    """
+    if outcome.state == "rejected" and outcome.error is not None:
+        return {"decodable": (str(outcome.error.reason),)}
+    if outcome.state != "materialized" or outcome.result is None:
+        return {}
+    found: dict[str, tuple[str, ...]] = {"decodable": ()}
+    if ORIGINAL in outcome.assets:
+        found["checksum_matches"] = () if outcome.verified else ("It was not compared: see verify_originals.",)
+    metadata = outcome.result.metadata
+    if METADATA in outcome.assets and metadata is not None:
+        found |= _doubts(TimeAndPlace(**{name: getattr(metadata, name) for name in _JUDGED}), now)
+    if THUMBNAILS in outcome.assets:
+        facts = outcome.result.facts
+        found["dimensions_match"] = tuple(
+            f"{one.kind} is {one.width_px} x {one.height_px} px."
+            for one in outcome.renditions
+            if fit_box(facts.width_px, facts.height_px, _LONGEST_PX[one.kind]) != (one.width_px, one.height_px)
+        )
+    return found
+
+
+def _doubts(known: TimeAndPlace, now: datetime) -> dict[str, tuple[str, ...]]:
+    return {"plausible_time": doubts_about_time(known, now), "plausible_position": doubts_about_position(known)}
+
+
+def verdicts_text(found: Verdicts, asset: str) -> str | None:
+    """Return the verdicts of the checks of one asset as Markdown, a line each, or ``None`` when none applies."""
+    lines = [
+        f"- {name}: passed" if not reasons else f"- {name}: **{_severity(name).value}** {_code(reasons)}"
+        for name, reasons in found.items()
+        if _ASSET_OF[name] == asset
+    ]
+    return "\n".join(lines) or None
+
+
+def _severity(name: str) -> dg.AssetCheckSeverity:
+    return _SEVERITY.get(name, dg.AssetCheckSeverity.ERROR)
+
+
+def _code(reasons: Sequence[str]) -> str:
+    """Reasons as Markdown in which nothing of them can act."""
+    text = " ".join(reasons[:_REASONS]).replace("`", "'")
+    more = f" and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
+    return f"`{text[:300]}`{more}"
+
 
 @dataclass
 class CheckFacts:
-    """What the checks of a run need to know of its outcomes; filled chunk by chunk, pictures are not kept."""
+    """Sum of the verdicts on the files of a run or of the library; filled chunk by chunk.
 
-    files: int = 0
-    rejected: list[str] = field(default_factory=list)
-    stored: int = 0
-    unverified: list[str] = field(default_factory=list)
-    renditions: int = 0
-    wrong_size: list[str] = field(default_factory=list)
+    Attributes:
+        checked: Number of files by check.
+        not_passed: Number of files that did not pass, by check.
+        listed: The first of those, by check: media id, reasons, whether it has a partition.
+    """
 
-    def add(self, outcomes: Sequence[FileOutcome]) -> None:
-        """Take note of a chunk."""
+    checked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ASSET_OF, 0))
+    not_passed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ASSET_OF, 0))
+    listed: dict[str, list[tuple[str, tuple[str, ...], bool]]] = field(
+        default_factory=lambda: {name: [] for name in _ASSET_OF}
+    )
+
+    def add(self, media_id: str, found: Verdicts, *, has_partition: bool = True) -> None:
+        """Count the verdicts on one file."""
+        for name, reasons in found.items():
+            self.checked[name] += 1
+            if reasons:
+                self.not_passed[name] += 1
+                if len(self.listed[name]) < _LISTED:
+                    self.listed[name].append((media_id, reasons, has_partition))
+
+    def add_outcomes(self, outcomes: Iterable[FileOutcome], now: datetime) -> None:
+        """Judge and count a chunk."""
         for outcome in outcomes:
-            self.files += 1
-            if outcome.error is not None:
-                self.rejected.append(f"{outcome.entry.media_id}: {outcome.error.reason}")
-            if outcome.state != "materialized" or outcome.result is None:
-                continue
-            if ORIGINAL in outcome.assets:
-                self.stored += 1
-                if not outcome.verified:
-                    self.unverified.append(outcome.entry.media_id)
-            facts = outcome.result.facts
-            boxes = {size.kind: fit_box(facts.width_px, facts.height_px, size.longest_px) for size in RENDITION_SIZES}
-            for rendition in outcome.renditions:
-                self.renditions += 1
-                if boxes[rendition.kind] != (rendition.width_px, rendition.height_px):
-                    self.wrong_size.append(f"{outcome.entry.media_id}: {rendition.kind}")
+            # A refused file that was never accepted loses its partition when its batch is closed.
+            self.add(
+                outcome.entry.media_id,
+                verdicts(outcome, now),
+                has_partition=outcome.state != "rejected" or outcome.entry.original_key is not None,
+            )
 
     def result(self, name: str) -> dg.AssetCheckResult:
         """Return the result of one of ``INGEST_CHECKS``."""
-        asset, bad, count = {
-            "decodable": (ORIGINAL, self.rejected, self.files),
-            "checksum_matches": (ORIGINAL, self.unverified, self.stored),
-            "dimensions_match": (THUMBNAILS, self.wrong_size, self.renditions),
-        }[name]
+        asset = _ASSET_OF[name]
+        lines = [
+            (f"- [{media_id}](/assets/{asset}?view=partitions&partition={media_id})" if has_page else f"- `{media_id}`")
+            + f": {_code(reasons)}"
+            for media_id, reasons, has_page in self.listed[name]
+        ]
         return dg.AssetCheckResult(
-            passed=not bad,
+            passed=not self.not_passed[name],
             asset_key=asset,
             check_name=name,
-            severity=dg.AssetCheckSeverity.WARN if name == "decodable" else dg.AssetCheckSeverity.ERROR,
+            severity=_severity(name),
+            description=f"{self.not_passed[name]} of {self.checked[name]} files did not pass.",
             metadata={
-                "checked": dg.MetadataValue.int(count),
-                "not_passed": dg.MetadataValue.int(len(bad)),
-                **({"first": dg.MetadataValue.md("\n".join(f"- `{line}`" for line in bad[:_LISTED]))} if bad else {}),
+                "checked": dg.MetadataValue.int(self.checked[name]),
+                "not_passed": dg.MetadataValue.int(self.not_passed[name]),
+                **({"first": dg.MetadataValue.md("\n".join(lines))} if lines else {}),
             },
         )
 
 
-def facts_of_library(library: Library) -> CheckFacts:
-    """Return the facts of everything that the catalog names; reads every stored original once.
+def facts_of_library(library: Library, names: Iterable[str], now: datetime) -> CheckFacts:
+    """Judge everything that the catalog names, with one pass over each table that a check needs.
+
+    Args:
+        library: Where; ``checksum_matches`` reads every stored original once.
+        names: The checks that are wanted.
+        now: Aware time of the judgement.
 
     Raises:
         StorageError: The catalog or the store cannot be read. A missing original is a fact, not an error.
     """
-    facts = CheckFacts()
-    rejected = catalog.read_current(library.store, REJECTED_TABLE, ["media_id", "reason_code"]).to_pylist()
-    facts.rejected = [f"{row['media_id']}: {row['reason_code']}" for row in rejected]
-    columns = ["media_id", "sha256", "original_path", "width_px", "height_px"]
-    files = {row["media_id"]: row for row in catalog.read_current(library.store, "files", columns).to_pylist()}
-    facts.files, facts.stored = len(files) + len(rejected), len(files)
+    wanted, facts = set(names), CheckFacts()
+    if "decodable" in wanted:
+        columns = ["media_id", "reason_code"]
+        for row in _rows(library, REJECTED_TABLE, columns):
+            facts.add(row["media_id"], {"decodable": (row["reason_code"],)}, has_partition=False)
+    if wanted & {"plausible_time", "plausible_position"}:
+        for row in _rows(library, "metadata", ["media_id", *_JUDGED]):
+            found = _doubts(TimeAndPlace(**{name: row[name] for name in _JUDGED}), now)
+            facts.add(row["media_id"], {name: found[name] for name in wanted & found.keys()})
+    if wanted & {"decodable", "checksum_matches", "dimensions_match"}:
+        columns = ["media_id", "sha256", "original_path", "width_px", "height_px"]
+        files = {row["media_id"]: row for row in _rows(library, "files", columns)}
+        if "decodable" in wanted:
+            facts.checked["decodable"] += len(files)
+        if "checksum_matches" in wanted:
+            _check_originals(library, files, facts)
+        if "dimensions_match" in wanted:
+            _check_renditions(library, files, facts)
+    return facts
+
+
+def _rows(library: Library, table: str, columns: Sequence[str]) -> Iterable[dict[str, Any]]:
+    for batch in catalog.read_current(library.store, table, columns).to_batches():
+        yield from batch.to_pylist()
+
+
+def _check_originals(library: Library, files: Mapping[str, Mapping[str, Any]], facts: CheckFacts) -> None:
     intact: dict[str, bool] = {}  # equal files share an original
     for media_id, row in files.items():
         path = row["original_path"]
@@ -112,14 +221,17 @@ def facts_of_library(library: Library) -> CheckFacts:
                 intact[path] = library.store.sha256(path) == row["sha256"]
             except ObjectMissing:
                 intact[path] = False
-        if not intact[path]:
-            facts.unverified.append(media_id)
-    columns = ["media_id", "kind", "width_px", "height_px"]
-    longest = {size.kind: size.longest_px for size in RENDITION_SIZES}
-    for row in catalog.read_current(library.store, "renditions", columns).to_pylist():
-        facts.renditions += 1
+        reasons = () if intact[path] else ("The stored original is missing or has other bytes.",)
+        facts.add(media_id, {"checksum_matches": reasons})
+
+
+def _check_renditions(library: Library, files: Mapping[str, Mapping[str, Any]], facts: CheckFacts) -> None:
+    wrong: dict[str, list[str]] = {}
+    for row in _rows(library, "renditions", ["media_id", "kind", "width_px", "height_px"]):
+        of_file = wrong.setdefault(row["media_id"], [])
         file = files.get(row["media_id"])
-        box = fit_box(file["width_px"], file["height_px"], longest[row["kind"]]) if file is not None else None
+        box = fit_box(file["width_px"], file["height_px"], _LONGEST_PX[row["kind"]]) if file is not None else None
         if box != (row["width_px"], row["height_px"]):
-            facts.wrong_size.append(f"{row['media_id']}: {row['kind']}")
-    return facts
+            of_file.append(f"{row['kind']} is {row['width_px']} x {row['height_px']} px.")
+    for media_id, reasons in wrong.items():
+        facts.add(media_id, {"dimensions_match": tuple(reasons)})

@@ -5,11 +5,14 @@ op yields none and logs these instead (DESIGN.md section 2).
 """
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import dagster as dg
 
+from media_assets.defs.checks import verdicts, verdicts_text
 from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS, code_version, data_version
+from media_assets.pipeline.batch import Chunk
 from media_assets.pipeline.outcomes import FileOutcome
 
 # Literal values of Dagster's tags for a result's provenance; the constants are not part of its public API.
@@ -90,36 +93,43 @@ _METADATA_OF = {ORIGINAL: _original, METADATA: _metadata, THUMBNAILS: _thumbnail
 
 
 def materializations(
-    outcomes: Sequence[FileOutcome], newest_original: Callable[[], int | None]
+    chunk: Chunk, geocoder: str, newest_original: Callable[[], int | None]
 ) -> Iterator[dg.AssetMaterialization]:
     """Yield the events of a chunk: none for files that were not materialized. Log each before asking for the next.
 
+    Each carries the verdicts of the asset's checks on this file, so that the page of the partition shows them.
+
     Args:
-        outcomes: The chunk.
+        chunk: What was done.
+        geocoder: Setting of that name; part of the code version.
         newest_original: Returns the number of the newest event of asset ``original``. Asked once, after the events of
             the originals were logged: results were made from the newest original of their partition up to there.
     """
-    made = [outcome for outcome in outcomes if outcome.state == "materialized" and outcome.sha256 is not None]
+    event = partial(_event, chunk, geocoder)
+    made = [outcome for outcome in chunk.outcomes if outcome.state == "materialized" and outcome.sha256 is not None]
     for outcome in made:
         if ORIGINAL in outcome.assets:
-            yield _event(outcome, ORIGINAL, {})
+            yield event(outcome, ORIGINAL, {})
     if all(outcome.assets <= {ORIGINAL} for outcome in made):
         return
     pointer = str(newest_original() or _NO_EVENT)
     for outcome in made:
         for asset in sorted(outcome.assets - {ORIGINAL}):
             made_from = {_INPUT_VERSION_TAG: data_version(ORIGINAL, outcome.sha256 or ""), _INPUT_EVENT_TAG: pointer}
-            yield _event(outcome, asset, made_from)
+            yield event(outcome, asset, made_from)
 
 
-def _event(outcome: FileOutcome, asset: str, tags: Mapping[str, str]) -> dg.AssetMaterialization:
+def _event(
+    chunk: Chunk, geocoder: str, outcome: FileOutcome, asset: str, tags: Mapping[str, str]
+) -> dg.AssetMaterialization:
+    checks = verdicts_text(verdicts(outcome, chunk.at), asset)
     return dg.AssetMaterialization(
         asset_key=asset,
         partition=outcome.entry.media_id,
-        metadata=_METADATA_OF[asset](outcome),
+        metadata={**_METADATA_OF[asset](outcome), **({"checks": dg.MetadataValue.md(checks)} if checks else {})},
         tags={
-            _CODE_VERSION_TAG: code_version(asset),
-            _DATA_VERSION_TAG: data_version(asset, outcome.sha256 or ""),
+            _CODE_VERSION_TAG: code_version(asset, geocoder),
+            _DATA_VERSION_TAG: data_version(asset, outcome.sha256 or "", geocoder, outcome.sidecars_version),
             **tags,
         },
     )

@@ -14,6 +14,7 @@ from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.orphans import fail_orphaned_runs
 from media_assets.defs.partitions import close_batch, media_partitions, partition_order
 from media_assets.defs.tags import ORPHANED_TAG, RUN_KEY_TAG, batch_tags
+from media_assets.pipeline.assets import METADATA
 from media_assets.pipeline.intake import SweepResult, narrowed, plan_batches, sweep
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import is_dead
@@ -71,6 +72,12 @@ def _settle(instance: dg.DagsterInstance, library: Library, batch: Batch, now: d
     return reopened if reopened.state == "pending" and reopened.not_before <= now else None
 
 
+def _request(batch: Batch) -> dg.RunRequest:
+    # Nothing but `metadata` is planned where only sidecars changed: a failure must not show on the other assets.
+    selection = [dg.AssetKey(METADATA)] if batch.is_refresh else None
+    return dg.RunRequest(run_key=batch.run_key, tags=batch_tags(batch), asset_selection=selection)
+
+
 def _cursor(library: Library, found: SweepResult) -> str:
     """For people: the state of the sweep itself is in the ledger."""
     status = library.ledger.sweep_status(library.inbox().url)
@@ -121,7 +128,7 @@ def inbox_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Sens
             cursor=cursor,
         )
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=batch.run_key, tags=batch_tags(batch)) for batch in due],
+        run_requests=[_request(batch) for batch in due],
         dynamic_partitions_requests=[media_partitions.build_add_request(partitions)],
         cursor=cursor,
     )

@@ -27,7 +27,8 @@ _MARKER = ".media_assets_demo"
 _TIMEOUT_S = 170.0
 _QUERY = """\
 select f.owner, f.file_name, f.format, f.width_px || ' x ' || f.height_px as size_px,
-       m.captured_at_local, m.camera_model, round(m.latitude_deg, 4) as latitude_deg, count(r.kind) as renditions
+       m.captured_at_local, m.utc_offset_minutes, m.camera_model, m.place_city, m.place_country_code as country,
+       count(r.kind) as renditions
 from files f join metadata m using (media_id) left join renditions r using (media_id)
 group by all order by f.owner, f.file_name"""
 

@@ -17,11 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from media_assets.pipeline.assets import ORIGINAL, REJECTED_TABLE
+from media_assets.pipeline.assets import METADATA, ORIGINAL, REJECTED_TABLE
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.pipeline.pairs import facts_of, match_pairs, relink
+from media_assets.pipeline.places import GeocodingStoppedError, with_places
 from media_assets.pipeline.rows import is_about_older_version, ledger_outcomes, no_longer_rejected, rows_of
 from media_assets.pipeline.selection import RunIdentity, WorkItem
+from media_assets.pipeline.sidecars import clear_rejections
 from media_assets.pipeline.stages import (
     Extracted,
     fetch_and_extract,
@@ -37,6 +40,8 @@ _HEARTBEAT_S = 15.0
 _STOP_POLL_S = 0.5
 _LOOKAHEAD_PER_WORKER = 8
 _LOOKAHEAD_BYTES = 4 * 2**30  # spool space that files waiting for their turn may take
+
+_STOPPED = "The work was stopped. Start it again to continue."
 
 _Step: TypeAlias = "tuple[WorkItem, Future[Extracted | FileOutcome]]"
 
@@ -77,12 +82,13 @@ def run_work(library: Library, items: Sequence[WorkItem], run: RunIdentity) -> I
             chunk: list[FileOutcome | Future[FileOutcome]] = []
             since = time.monotonic()
             settings = library.settings
-            for step in _in_order(library, pool, readers, spool, items):
+            for done, step in enumerate(_in_order(library, pool, readers, spool, items), 1):
                 chunk.append(_reporting(library, _finish(library, writers, step)))
-                if len(chunk) >= settings.flush_files or time.monotonic() - since >= settings.flush_interval_s:
-                    yield from _flush(library, writer, run, chunk)
+                is_last = done == len(items)
+                waited = time.monotonic() - since
+                if is_last or len(chunk) >= settings.flush_files or waited >= settings.flush_interval_s:
+                    yield from _flush(library, writer, run, chunk, is_last=is_last)
                     chunk, since = [], time.monotonic()
-            yield from _flush(library, writer, run, chunk)
     finally:
         shutil.rmtree(spool, ignore_errors=True)
 
@@ -170,7 +176,7 @@ def _result(library: Library, future: Future[Extracted | FileOutcome]) -> Extrac
         except TimeoutError:
             if future.done():
                 raise
-    raise WorkStoppedError("The work was stopped. Start it again to continue.")
+    raise WorkStoppedError(_STOPPED)
 
 
 def _reporting(library: Library, finished: FileOutcome | Future[FileOutcome]) -> FileOutcome | Future[FileOutcome]:
@@ -185,18 +191,33 @@ def _reporting(library: Library, finished: FileOutcome | Future[FileOutcome]) ->
 
 
 def _flush(
-    library: Library, writer: PartWriter, run: RunIdentity, chunk: Sequence[FileOutcome | Future[FileOutcome]]
+    library: Library,
+    writer: PartWriter,
+    run: RunIdentity,
+    chunk: Sequence[FileOutcome | Future[FileOutcome]],
+    *,
+    is_last: bool,
 ) -> Iterator[Chunk]:
     """Write rows, hand the chunk to the caller for its events, then record it in the ledger."""
-    if not chunk:
-        return
     outcomes = tuple(one.result() if isinstance(one, Future) else one for one in chunk)
+    try:
+        outcomes = with_places(library.geocoder, outcomes)
+    except GeocodingStoppedError:
+        raise WorkStoppedError(_STOPPED) from None
     at = datetime.now(UTC)
-    for (table, month), rows in rows_of(outcomes, run, at).items():
+    facts = [one for one in map(facts_of, outcomes) if one is not None]
+    partners = library.ledger.partners_of(facts, match_pairs)
+    for (table, month), rows in rows_of(outcomes, run, at, partners).items():
         writer.append(table, month, rows)
     for month, media_ids in no_longer_rejected(outcomes).items():
         writer.remove(REJECTED_TABLE, month, media_ids, at)
     yield Chunk(outcomes, at)
+    library.ledger.record_pairs(facts, partners, match_pairs)
+    if is_last:
+        # Before the last files are recorded: were it after them, a run killed in between would have nothing left to do,
+        # and nobody would finish this.
+        relink(library, writer, run.run_id)
+        clear_rejections(library, writer, {outcome.entry.inbox for outcome in outcomes})
     from_inbox = [outcome for outcome in outcomes if outcome.source == "inbox"]
     library.ledger.record_results(
         ledger_outcomes(outcomes, run, at),
@@ -213,5 +234,12 @@ def _flush(
             for outcome in outcomes
             if outcome.state in ("materialized", "rejected") and not is_about_older_version(outcome)
             if outcome.source == "original"
+        ],
+        sidecars=[
+            (outcome.entry, outcome.sidecars)
+            for outcome in outcomes
+            # The metadata of a version that was rejected now is not in the tables; that of the one before may be.
+            if METADATA in outcome.assets
+            if outcome.state == "materialized" or (outcome.state == "rejected" and outcome.source == "original")
         ],
     )

@@ -22,12 +22,14 @@ class SweepResult:
         new: Uploads that were not known.
         conflicts: Keys that another inbox brought with other bytes; not recorded.
         completed: Whether the end of the inbox was reached.
+        sidecars: Sidecars among the listed objects; they are not counted in ``new``.
     """
 
     listed: int
     new: int
     conflicts: tuple[str, ...]
     completed: bool
+    sidecars: int = 0
 
 
 def sweep(
@@ -46,20 +48,21 @@ def sweep(
     """
     status = ledger.sweep_status(inbox.url)
     position = status.position if status is not None and max_pages is not None else None
-    listed = new = pages = 0
+    listed = new = pages = sidecars = 0
     conflicts: list[str] = []
     while True:
         page = inbox.list(position, page_size)
         result = ledger.record_page(inbox.url, page.objects, page.position, take_over=take_over)
         listed += len(page.objects)
         new += result.new
+        sidecars += result.sidecars
         conflicts += result.conflicts
         pages += 1
         position = page.position
         if on_page is not None:
             on_page(listed)
         if position is None or (max_pages is not None and pages >= max_pages):
-            return SweepResult(listed, new, tuple(conflicts), completed=position is None)
+            return SweepResult(listed, new, tuple(conflicts), completed=position is None, sidecars=sidecars)
 
 
 def plan_batches(
@@ -73,7 +76,8 @@ def plan_batches(
     """Put waiting uploads into batches that each cover a contiguous range of partitions.
 
     New files become neighbours when their partitions are added. Files that have a partition already (new versions)
-    are grouped with their neighbours only, because a ranged run covers everything between its first and last key.
+    are grouped with their neighbours only, because a ranged run covers everything between its first and last key. So
+    are files whose metadata is computed again because of a sidecar.
 
     Args:
         ledger: Where the uploads wait.
@@ -83,15 +87,25 @@ def plan_batches(
         max_bytes: Bytes of a batch at most; a larger file gets a batch of its own.
     """
     waiting = ledger.waiting(inbox_url, _PLAN_AT_ONCE)
-    if not waiting:
+    refreshes = ledger.waiting_refreshes(inbox_url, _PLAN_AT_ONCE)
+    if not (waiting or refreshes):
         return []
     order = positions()
-    new = [entry for entry in waiting if entry.media_id not in order]
-    known = sorted((entry for entry in waiting if entry.media_id in order), key=lambda entry: order[entry.media_id])
+    made = ledger.create_batches(inbox_url, _grouped(waiting, order, max_files, max_bytes))
+    # After the uploads: people wait for these.
+    again = _grouped(refreshes, order, max_files, max_bytes)
+    return [*made, *(ledger.create_batches(inbox_url, again, refresh=True) if again else [])]
+
+
+def _grouped(
+    entries: Sequence[MediaEntry], order: Mapping[str, int], max_files: int, max_bytes: int
+) -> list[list[MediaEntry]]:
+    new = [entry for entry in entries if entry.media_id not in order]
+    known = sorted((entry for entry in entries if entry.media_id in order), key=lambda entry: order[entry.media_id])
     groups = _split(new, max_files, max_bytes)
     for neighbours in _contiguous(known, order):
         groups += _split(neighbours, max_files, max_bytes)
-    return ledger.create_batches(inbox_url, groups)
+    return groups
 
 
 def narrowed(batch: Batch, members: Sequence[MediaEntry], positions: Callable[[], Mapping[str, int]]) -> Batch:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.pipeline.places import open_geocoder
 from media_assets.pipeline.workers import WorkerPool
 from media_assets.settings import Settings
 from media_assets.storage import catalog, keys
@@ -58,6 +59,7 @@ class Library:
         self._inboxes: dict[tuple[str, float], Inbox] = {}
         # Set to end the work of runs in this process after the files that are being written.
         self.stop = threading.Event()
+        self.geocoder = open_geocoder(settings, self.ledger, self.stop)
         # Called for each file as it is finished, from any thread: progress of the command line.
         self.on_outcome: Callable[[FileOutcome], None] | None = None
 
@@ -106,6 +108,7 @@ class Library:
             timeout_s=settings.worker_timeout_s,
             max_tasks=settings.worker_max_tasks,
             limits=settings.limits,
+            work_folder=self.store.scratch_dir(),
         )
 
     def spool(self, run_id: str) -> Path:

@@ -3,14 +3,16 @@
 Plain data. How outcomes become Parquet rows is in ``rows.py``, how they become Dagster events in ``defs``.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from media_assets.media.errors import ContentError
+from media_assets.media.places import Place
 from media_assets.media.records import MediaResult
-from media_assets.storage.ledger_schema import MediaEntry
+from media_assets.storage.ledger_schema import MediaEntry, SidecarUse
 
 FileState = Literal["materialized", "rejected", "failed", "gone"]
 
@@ -48,6 +50,8 @@ class FileOutcome:
         error: Why it was rejected.
         message: Why it failed, for people.
         quarantine_key: Where the rejected bytes are kept, if they could be read.
+        place: What the position is called, if there is one and ``metadata`` was asked for.
+        sidecars: The sidecars that were taken into account, if ``metadata`` was asked for.
     """
 
     entry: MediaEntry
@@ -64,6 +68,14 @@ class FileOutcome:
     error: ContentError | None = None
     message: str | None = None
     quarantine_key: str | None = None
+    place: Place | None = None
+    sidecars: tuple[SidecarUse, ...] = ()
+
+    @property
+    def sidecars_version(self) -> str:
+        """Changes when the bytes of a sidecar do; "" when none was read."""
+        read = [use.sha256 for use in self.sidecars if use.sha256 is not None]
+        return hashlib.sha256("".join(read).encode()).hexdigest()[:8] if read else ""
 
 
 @dataclass

@@ -3,12 +3,13 @@
 Pure conversions; the schemas that the rows must meet are in ``storage.schemas``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from media_assets import __version__
+from media_assets.media.places import NOWHERE
 from media_assets.pipeline.assets import METADATA, ORIGINAL, REJECTED_TABLE, TABLE_OF, THUMBNAILS, code_version
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.pipeline.selection import RunIdentity
@@ -22,7 +23,7 @@ def _common(outcome: FileOutcome, asset: str, run: RunIdentity, at: datetime) ->
         "media_id": outcome.entry.media_id,
         "owner": outcome.entry.owner,
         "input_version": outcome.sha256,
-        "code_version": code_version(asset),
+        "code_version": code_version(asset, run.geocoder),
         "model": None,
         "run_id": run.run_id,
         "computed_at": at,
@@ -52,10 +53,16 @@ def _files_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
     }
 
 
-def _metadata_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
+def _metadata_row(outcome: FileOutcome, run: RunIdentity, at: datetime, partner: str | None) -> Row:
     assert outcome.result is not None  # noqa: S101 - materialized outcomes have one
     assert outcome.result.metadata is not None  # noqa: S101 - it was asked for
-    return _common(outcome, METADATA, run, at) | asdict(outcome.result.metadata)
+    place = outcome.place or NOWHERE
+    return (
+        _common(outcome, METADATA, run, at)
+        | asdict(outcome.result.metadata)
+        | {"place_city": place.city, "place_region": place.region, "place_country_code": place.country_code}
+        | {"pair_media_id": partner}
+    )
 
 
 def _rendition_rows(outcome: FileOutcome, run: RunIdentity, at: datetime) -> list[Row]:
@@ -93,18 +100,28 @@ def _rejected_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
     }
 
 
-def rows_of(outcomes: Iterable[FileOutcome], run: RunIdentity, at: datetime) -> dict[tuple[str, str], list[Row]]:
-    """Return the rows of a chunk by ``(table, month)``; the month is that in which the file first came."""
+def rows_of(
+    outcomes: Iterable[FileOutcome], run: RunIdentity, at: datetime, partners: Mapping[str, str]
+) -> dict[tuple[str, str], list[Row]]:
+    """Return the rows of a chunk by ``(table, month)``; the month is that in which the file first came.
+
+    Args:
+        outcomes: The chunk.
+        run: The run that writes them.
+        at: When they were computed.
+        partners: Media id of the other half of its pair, for each file that has one.
+    """
     rows: dict[tuple[str, str], list[Row]] = {}
     for outcome in outcomes:
         month = outcome.entry.month
         if outcome.state == "rejected" and not is_about_older_version(outcome):
             rows.setdefault((REJECTED_TABLE, month), []).append(_rejected_row(outcome, run, at))
         elif outcome.state == "materialized":
-            made = {ORIGINAL: _files_row, METADATA: _metadata_row}
-            for asset, make in made.items():
-                if asset in outcome.assets:
-                    rows.setdefault((TABLE_OF[asset], month), []).append(make(outcome, run, at))
+            if ORIGINAL in outcome.assets:
+                rows.setdefault((TABLE_OF[ORIGINAL], month), []).append(_files_row(outcome, run, at))
+            if METADATA in outcome.assets:
+                row = _metadata_row(outcome, run, at, partners.get(outcome.entry.media_id))
+                rows.setdefault((TABLE_OF[METADATA], month), []).append(row)
             if THUMBNAILS in outcome.assets:
                 rows.setdefault((TABLE_OF[THUMBNAILS], month), []).extend(_rendition_rows(outcome, run, at))
     return rows
@@ -136,7 +153,7 @@ def ledger_outcomes(outcomes: Iterable[FileOutcome], run: RunIdentity, at: datet
             asset=asset,
             state=_LEDGER_STATE[outcome.state],
             input_version=outcome.sha256,
-            code_version=code_version(asset),
+            code_version=code_version(asset, run.geocoder),
             run_id=run.run_id,
             root_run_id=run.root_run_id,
             at=at,

@@ -1,16 +1,17 @@
 """Which work a run has to do for which files, and where it reads them from.
 
-Pure decisions over ledger entries. A run of a batch does the pending uploads of that batch; any other run (backfill,
-a partition picked in the UI) redoes what it was asked for, except what an earlier run of its lineage has done.
+Pure decisions over ledger entries. A run of a batch does the pending uploads of that batch, or computes the metadata of
+its files again because of their sidecars. Any other run (backfill, a partition picked in the UI) redoes what it was
+asked for, except what an earlier run of its lineage has done.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from media_assets.pipeline.assets import ORIGINAL
+from media_assets.pipeline.assets import DEFAULT_GEOCODER, METADATA, ORIGINAL
 from media_assets.storage.ledger import Ledger
-from media_assets.storage.ledger_schema import MediaEntry
+from media_assets.storage.ledger_schema import REFRESH_PREFIX, MediaEntry
 
 Source = Literal["inbox", "original"]
 
@@ -23,20 +24,30 @@ class RunIdentity:
         run_id: Id of the Dagster run.
         root_run_id: Id of the first run of its lineage; equal to ``run_id`` unless it is a retry.
         batch_id: The batch that the run was started for, if any.
+        geocoder: Setting ``geocoder`` of the run; part of the code version of ``metadata``.
     """
 
     run_id: str
     root_run_id: str
     batch_id: str | None = None
+    geocoder: str = DEFAULT_GEOCODER
 
 
 @dataclass(frozen=True)
 class WorkItem:
-    """One file and the assets to compute for it."""
+    """One file and the assets to compute for it.
+
+    Attributes:
+        entry: The file.
+        assets: What to compute.
+        source: Where to read the file from.
+        sidecars: Its sidecars, the most trusted first; empty unless ``metadata`` is computed.
+    """
 
     entry: MediaEntry
     assets: frozenset[str]
     source: Source
+    sidecars: tuple[MediaEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,8 @@ def select_work(ledger: Ledger, media_ids: Sequence[str], assets: Iterable[str],
     """Decide what a run over ``media_ids`` has to do for ``assets``."""
     wanted = frozenset(assets)
     entries = ledger.entries(media_ids)
+    if run.batch_id is not None and run.batch_id.startswith(REFRESH_PREFIX):
+        return _select_refreshes(ledger, media_ids, wanted, run.batch_id)
     done = {} if run.batch_id else ledger.done_in_lineage(run.root_run_id, media_ids)
     items: list[WorkItem] = []
     already_done: list[str] = []
@@ -90,4 +103,23 @@ def select_work(ledger: Ledger, media_ids: Sequence[str], assets: Iterable[str],
         else:
             items.append(WorkItem(entry, left, source))
     unknown = tuple(media_id for media_id in media_ids if media_id not in entries)
-    return Selection(tuple(items), tuple(already_done), tuple(not_ingested), unknown)
+    return Selection(_with_sidecars(ledger, items), tuple(already_done), tuple(not_ingested), unknown)
+
+
+def _select_refreshes(ledger: Ledger, media_ids: Sequence[str], wanted: frozenset[str], batch_id: str) -> Selection:
+    """The files of the batch whose sidecars changed: only ``metadata``, from the stored originals."""
+    waiting = {entry.media_id: entry for entry in ledger.batch_members(batch_id)}
+    items = [
+        WorkItem(waiting[media_id], wanted & {METADATA}, "original") for media_id in media_ids if media_id in waiting
+    ]
+    done = tuple(media_id for media_id in media_ids if media_id not in waiting)
+    return Selection(_with_sidecars(ledger, [item for item in items if item.assets]), done, (), ())
+
+
+def _with_sidecars(ledger: Ledger, items: Sequence[WorkItem]) -> tuple[WorkItem, ...]:
+    """Look the sidecars of all files up at once."""
+    sidecars = ledger.sidecars_of([item.entry for item in items if METADATA in item.assets])
+    return tuple(
+        replace(item, sidecars=tuple(sidecars[item.entry.media_id])) if item.entry.media_id in sidecars else item
+        for item in items
+    )

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from media_assets.media.errors import ContentError, ReasonCode, ScratchError
@@ -19,6 +19,7 @@ from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
 from media_assets.pipeline.retries import with_retries
 from media_assets.pipeline.selection import WorkItem
+from media_assets.pipeline.sidecars import NO_SIDECARS, FetchedSidecars, fetch_sidecars
 from media_assets.pipeline.workers import Task, WorkerPool
 from media_assets.storage import keys
 from media_assets.storage.errors import ObjectMissing, PreconditionFailed, StorageError
@@ -41,6 +42,7 @@ class Extracted:
         sha256: Of the bytes, ``None`` when they were not read.
         result: What the decoder found, ``None`` when it was rejected.
         error: Why it was rejected.
+        sidecars: Its sidecars.
     """
 
     item: WorkItem
@@ -48,6 +50,7 @@ class Extracted:
     sha256: str | None = None
     result: MediaResult | None = None
     error: ContentError | None = None
+    sidecars: FetchedSidecars = NO_SIDECARS
 
     @property
     def source_file(self) -> Path:
@@ -109,6 +112,7 @@ def fetch_and_extract(library: Library, pool: WorkerPool, spool: Path, item: Wor
     try:
         extracted.scratch.mkdir(parents=True)
         sha256 = with_retries(lambda: _fetch(library, item, extracted.source_file, max_bytes))
+        sidecars = fetch_sidecars(library, item.sidecars, folder)
     except (ObjectMissing, PreconditionFailed) as error:
         discard(extracted)
         if item.source == "original":
@@ -126,18 +130,28 @@ def fetch_and_extract(library: Library, pool: WorkerPool, spool: Path, item: Wor
         file_name=entry.source_key.rsplit("/", 1)[-1],
         metadata=METADATA in item.assets or _needs_capture_month(item),
         renditions=THUMBNAILS in item.assets,
+        sidecars=sidecars.paths,
     )
     try:
-        result = pool.submit(task).result()
+        result = _noted(pool.submit(task).result(), sidecars.notes)
     except ContentError as error:
-        return Extracted(item, folder, sha256=sha256, error=error)
+        return Extracted(item, folder, sha256=sha256, error=error, sidecars=sidecars)
     except ScratchError as error:
         discard(extracted)
         return _failed(item, f"{error} Free space in {spool.parent} and run again.")
     except Exception as error:
         discard(extracted)
         return _failed(item, str(error) or type(error).__name__)
-    return Extracted(item, folder, sha256=sha256, result=result)
+    return Extracted(item, folder, sha256=sha256, result=result, sidecars=sidecars)
+
+
+def _noted(result: MediaResult, notes: tuple[str, ...]) -> MediaResult:
+    """Add what the run has to say to the oddities that the decoder found."""
+    if not notes:
+        return result
+    warnings = (*notes, *result.warnings)
+    metadata = None if result.metadata is None else replace(result.metadata, warnings=warnings)
+    return replace(result, metadata=metadata, warnings=warnings)
 
 
 def _needs_capture_month(item: WorkItem) -> bool:
@@ -199,6 +213,7 @@ def store_sound(library: Library, extracted: Extracted, first: tuple[str, str] |
         duplicate_of=duplicate_of,
         renditions=renditions,
         verified=verified,
+        sidecars=extracted.sidecars.uses,
     )
 
 
@@ -270,6 +285,7 @@ def quarantine(library: Library, extracted: Extracted) -> FileOutcome:
         error=extracted.error,
         message=extracted.error.message if extracted.error else None,
         quarantine_key=key,
+        sidecars=extracted.sidecars.uses,
     )
 
 

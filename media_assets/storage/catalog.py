@@ -177,6 +177,18 @@ def read_current(store: ObjectStore, table: str, columns: Sequence[str] | None =
     raise CatalogError(f"A current file of table {table} is gone. {_REBUILD}")
 
 
+def month_sources(store: ObjectStore, table: str, month: str) -> list[str]:
+    """Keys of what holds the current rows of a month: its current file, and the parts that it has not absorbed.
+
+    Raises:
+        CatalogError: There is no such table, or its manifest is damaged.
+    """
+    current = _manifest_for_readers(store, table_named(table)).months.get(month)
+    absorbed = set(current.parts) if current is not None else set()
+    parts = _parts_by_month(store, table_named(table)).get(month, {})
+    return [*([current.file] if current is not None else []), *(parts[name] for name in sorted({*parts} - absorbed))]
+
+
 def check_unique(store: ObjectStore, table: str) -> list[tuple[object, ...]]:
     """Keys that more than one current row has, over all months; empty is what is promised.
 

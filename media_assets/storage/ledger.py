@@ -1,12 +1,13 @@
 """The ledger: which uploads were seen, which batch they belong to, and what became of them.
 
-Statements only. Which files go into which batch is decided in ``pipeline.intake``; when a batch is requested again is
-decided in ``pipeline.requests``. Works on SQLite (default, one file) and on Postgres (``postgresql+psycopg2://``).
+Statements only; batches, sidecars and pairs have modules of their own (``ledger_batches`` and so on). Which files go
+into which batch is decided in ``pipeline.intake``, when a batch is requested again in ``pipeline.requests``. Works on
+SQLite (default, one file) and on Postgres (``postgresql+psycopg2://``).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,11 @@ from media_assets.storage import ledger_schema as schema
 from media_assets.storage.inbox import InboxObject
 from media_assets.storage.ledger_batches import BatchLedger
 from media_assets.storage.ledger_engine import chunks
-from media_assets.storage.ledger_schema import MediaEntry, Outcome, SweepStatus
+from media_assets.storage.ledger_pairs import PairLedger
+from media_assets.storage.ledger_places import PlaceLedger
+from media_assets.storage.ledger_schema import MediaEntry, MediaState, Outcome, SidecarUse, SweepStatus
+from media_assets.storage.ledger_sidecars import SidecarLedger
+from media_assets.storage.sidecar_names import is_sidecar
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,29 @@ class PageResult:
     Attributes:
         new: Uploads that were not known: new files and new versions of known files.
         conflicts: Source keys that another inbox brought with other bytes; not recorded.
+        sidecars: Sidecars on the page, new and known ones. They are not counted in ``new``: they are processed with
+            their media files and start nothing of their own.
     """
 
     new: int
     conflicts: tuple[str, ...]
+    sidecars: int = 0
 
 
-class Ledger(BatchLedger):
+@dataclass
+class _PageChanges:
+    """What a page asks to be written: whole rows of ``ma_media``, ids, and batches that lose a file."""
+
+    new: list[dict[str, Any]] = field(default_factory=list)
+    first: list[tuple[str, str]] = field(default_factory=list)
+    sidecars: dict[str, str] = field(default_factory=dict)
+    changed_sidecars: dict[str, str] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+    left: set[str] = field(default_factory=set)
+
+
+class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger):
     """Durable record of uploads, batches, outcomes and leases. Safe for several processes and threads."""
 
     # ---------------------------------------------------------------- uploads
@@ -55,43 +76,41 @@ class Ledger(BatchLedger):
         """
         now = datetime.now(UTC)
         by_id = {keys.media_id(found.source_key): found for found in objects}
-        new: list[dict[str, Any]] = []
-        conflicts: list[str] = []
         with self._transaction() as connection:
             known = self._rows(connection, by_id)
-            moved: list[str] = []
-            left: set[str] = set()
-            for media_id, found in by_id.items():
-                row = known.get(media_id)
-                same = row is not None and (row.etag, row.size_bytes) == (found.etag, found.size_bytes)
-                if row is not None and row.inbox != inbox:
-                    # What waits in a batch of the other inbox would wait for ever: that inbox may be listed no more.
-                    if same and row.state != "pending":
-                        moved.append(media_id)
-                    elif not same and not take_over:
-                        conflicts.append(found.source_key)
-                        continue
-                if row is None or not same or row.state == "gone" or (row.state == "pending" and row.inbox != inbox):
-                    new.append(_pending_row(inbox, media_id, found, now))
-                    left.update([row.batch_id] if row is not None and row.batch_id is not None else [])
-            for chunk in chunks(moved):
+            changes = _compare(inbox, by_id, known, now, take_over=take_over)
+            for chunk in chunks(changes.moved):
                 connection.execute(
                     sa.update(schema.media).where(schema.media.c.media_id.in_(chunk)).values(inbox=inbox)
                 )
-            for chunk in chunks(new):
+            for chunk in chunks(changes.new):
                 statement = self._insert(schema.media).values(list(chunk))
                 kept = {"media_id", "source_key", "owner", "month", "first_seen_at", "first_rejected_at"}
                 changed = {name: statement.excluded[name] for name in chunk[0] if name not in kept}
                 connection.execute(
                     statement.on_conflict_do_update(index_elements=[schema.media.c.media_id], set_=changed)
                 )
-            self._close_emptied(connection, left)
+            self._insert_media_keys(connection, changes.first)
+            self._insert_sidecar_keys(connection, changes.changed_sidecars)
+            # A new version reads its sidecars when it is processed.
+            left = self._drop_refreshes(
+                connection, [row["media_id"] for row in changes.new if row["media_id"] in known]
+            )
+            left |= self._request_refreshes(connection, inbox, changes.sidecars, changes.changed_sidecars)
+            self._close_emptied(connection, changes.left | left)
             self._save_sweep(connection, inbox, position, len(objects), now)
-        return PageResult(new=len(new), conflicts=tuple(conflicts))
+        return PageResult(
+            new=len(changes.new) - len(changes.changed_sidecars),
+            conflicts=tuple(changes.conflicts),
+            sidecars=len(changes.sidecars),
+        )
 
     def _close_emptied(self, connection: sa.Connection, batch_ids: Iterable[str]) -> None:
         """Close batches that no run works on and whose last pending file has left them for another batch."""
-        waits = sa.exists().where(schema.media.c.batch_id == schema.batch.c.batch_id, schema.media.c.state == "pending")
+        waits = sa.or_(
+            sa.exists().where(schema.media.c.batch_id == schema.batch.c.batch_id, schema.media.c.state == "pending"),
+            sa.exists().where(schema.refresh.c.batch_id == schema.batch.c.batch_id),
+        )
         for chunk in chunks(sorted(batch_ids)):
             connection.execute(
                 sa.update(schema.batch)
@@ -143,14 +162,18 @@ class Ledger(BatchLedger):
             return [MediaEntry(**row._asdict()) for row in connection.execute(statement)]
 
     def forget_waiting(self, inbox: str) -> None:
-        """Forget uploads of an inbox that wait for a batch and were never processed; a listing finds them again."""
+        """Forget uploads of an inbox that wait for a batch and were never processed; a listing finds them again.
+
+        Sidecars that no metadata was made from are forgotten too.
+        """
         never = sa.and_(schema.media.c.sha256.is_(None), schema.media.c.first_rejected_at.is_(None))
         waits = sa.and_(schema.media.c.state == "pending", schema.media.c.batch_id.is_(None))
         with self._transaction() as connection:
             connection.execute(sa.delete(schema.media).where(schema.media.c.inbox == inbox, waits, never))
+            self._forget_unused_sidecars(connection, inbox)
 
     def counts(self) -> dict[str, int]:
-        """Return the number of media files by state."""
+        """Return the number of uploads by state; those of state ``sidecar`` are no media files."""
         statement = sa.select(schema.media.c.state, sa.func.count()).group_by(schema.media.c.state)
         with self._transaction() as connection:
             return {row[0]: row[1] for row in connection.execute(statement)}
@@ -181,6 +204,7 @@ class Ledger(BatchLedger):
         gone: Iterable[MediaEntry] = (),
         failed: Iterable[MediaEntry] = (),
         reread: Iterable[tuple[MediaEntry, bool]] = (),
+        sidecars: Iterable[tuple[MediaEntry, Sequence[SidecarUse]]] = (),
     ) -> None:
         """Record what a chunk of a run did, in one transaction, after its rows and events were written.
 
@@ -194,6 +218,7 @@ class Ledger(BatchLedger):
             gone: Entries whose upload left the inbox before it was read.
             failed: Entries that stay pending after an infrastructure error.
             reread: Entries whose stored original was read again, and whether it was sound.
+            sidecars: Entries whose ``metadata`` was computed, and the sidecars that were taken into account.
         """
         now = datetime.now(UTC)
         with self._transaction() as connection:
@@ -223,6 +248,7 @@ class Ledger(BatchLedger):
                 rejected_at = None if is_sound else entry.first_rejected_at or now
                 if rejected_at != entry.first_rejected_at:
                     self._move_on(connection, entry, first_rejected_at=rejected_at)
+            self._record_uses(connection, sidecars)
             for chunk in chunks([asdict(one) for one in outcomes]):
                 statement = self._insert(schema.outcome).values(list(chunk))
                 changed = {name: statement.excluded[name] for name in chunk[0] if name not in ("media_id", "asset")}
@@ -309,7 +335,40 @@ class Ledger(BatchLedger):
                     connection.execute(sa.delete(table).where(table.c.name == name, table.c.holder == holder))
 
 
-def _pending_row(inbox: str, media_id: str, found: InboxObject, now: datetime) -> dict[str, Any]:
+def _compare(
+    inbox: str, by_id: Mapping[str, InboxObject], known: Mapping[str, Any], now: datetime, *, take_over: bool
+) -> _PageChanges:
+    """Compare a page with the rows that the ledger has of its uploads; see :meth:`Ledger.record_page`."""
+    changes = _PageChanges()
+    for media_id, found in by_id.items():
+        row = known.get(media_id)
+        same = row is not None and (row.etag, row.size_bytes) == (found.etag, found.size_bytes)
+        # What cannot be read, and what was accepted as a media file once, is not taken for a sidecar by its name.
+        as_sidecar = found.problem is None and (row is None or row.original_key is None)
+        as_sidecar = as_sidecar and is_sidecar(found.source_key)
+        if row is not None and row.inbox != inbox:
+            # What waits in a batch of the other inbox would wait for ever: that inbox may be listed no more.
+            if same and row.state != "pending":
+                changes.moved.append(media_id)
+            elif not same and not take_over:
+                changes.conflicts.append(found.source_key)
+                continue
+        if as_sidecar:
+            changes.sidecars[media_id] = found.source_key
+        is_new = row is None or not same or row.state == "gone" or (row.state == "pending" and row.inbox != inbox)
+        was_sidecar = row is not None and row.state == "sidecar"
+        if not is_new and as_sidecar == was_sidecar:
+            continue
+        changes.new.append(_listed_row(inbox, media_id, found, now, "sidecar" if as_sidecar else "pending"))
+        changes.left.update([row.batch_id] if row is not None and row.batch_id is not None else [])
+        if as_sidecar:
+            changes.changed_sidecars[media_id] = found.source_key
+        elif row is None or was_sidecar:
+            changes.first.append((media_id, found.source_key))
+    return changes
+
+
+def _listed_row(inbox: str, media_id: str, found: InboxObject, now: datetime, state: MediaState) -> dict[str, Any]:
     return {
         "media_id": media_id,
         "source_key": found.source_key,
@@ -321,7 +380,7 @@ def _pending_row(inbox: str, media_id: str, found: InboxObject, now: datetime) -
         "size_bytes": found.size_bytes,
         "modified_at": found.modified_at,
         "seen_at": now,
-        "state": "pending",
+        "state": state,
         "batch_id": None,
         "attempts": 0,
         "problem": None if found.problem is None else str(found.problem),

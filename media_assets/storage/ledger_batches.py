@@ -20,40 +20,29 @@ from media_assets.storage.ledger_schema import Batch, MediaEntry
 class BatchLedger(LedgerEngine):
     """The part of the ledger that is about batches."""
 
-    def create_batches(self, inbox: str, groups: Sequence[Sequence[MediaEntry]]) -> list[Batch]:
-        """Turn groups of waiting uploads into pending batches, in one transaction."""
+    def create_batches(
+        self, inbox: str, groups: Sequence[Sequence[MediaEntry]], *, refresh: bool = False
+    ) -> list[Batch]:
+        """Turn groups of waiting uploads into pending batches, in one transaction.
+
+        Args:
+            inbox: The inbox that the batches belong to.
+            groups: Files of each batch, in order.
+            refresh: Whether they are accepted files of which only ``metadata`` is computed again
+                (:meth:`media_assets.storage.ledger_sidecars.SidecarLedger.waiting_refreshes`).
+        """
         now = datetime.now(UTC)
-        made: list[Batch] = []
+        table = schema.refresh if refresh else schema.media
+        # Batches made together are worked on in their order.
+        made = [
+            _new_batch(inbox, group, now, now + timedelta(microseconds=at), refresh) for at, group in enumerate(groups)
+        ]
         with self._transaction() as connection:
-            for at, group in enumerate(groups):
-                digest = hashlib.sha256(repr(now).encode())
-                for entry in group:
-                    digest.update(repr((entry.source_key, entry.etag, entry.size_bytes)).encode())
-                made.append(
-                    Batch(
-                        batch_id=digest.hexdigest()[:16],
-                        inbox=inbox,
-                        state="pending",
-                        attempt=1,
-                        file_count=len(group),
-                        size_bytes=sum(entry.size_bytes for entry in group),
-                        first_media_id=group[0].media_id,
-                        last_media_id=group[-1].media_id,
-                        # Batches made together are worked on in their order.
-                        created_at=now + timedelta(microseconds=at),
-                        not_before=now,
-                        run_id=None,
-                        worker=None,
-                        heartbeat_at=None,
-                        message=None,
-                    )
-                )
-                connection.execute(schema.batch.insert().values(asdict(made[-1])))
+            for batch, group in zip(made, groups, strict=True):
+                connection.execute(schema.batch.insert().values(asdict(batch)))
                 for chunk in chunks([entry.media_id for entry in group]):
                     connection.execute(
-                        sa.update(schema.media)
-                        .where(schema.media.c.media_id.in_(chunk))
-                        .values(batch_id=made[-1].batch_id)
+                        sa.update(table).where(table.c.media_id.in_(chunk)).values(batch_id=batch.batch_id)
                     )
         return made
 
@@ -94,15 +83,21 @@ class BatchLedger(LedgerEngine):
 
     def pending_members(self, batch_id: str) -> list[MediaEntry]:
         """Return the files of a batch that still wait, in the order of :meth:`waiting`."""
-        return [entry for entry in self.batch_members(batch_id) if entry.state == "pending"]
+        is_refresh = batch_id.startswith(schema.REFRESH_PREFIX)
+        return [entry for entry in self.batch_members(batch_id) if is_refresh or entry.state == "pending"]
 
     def batch_members(self, batch_id: str) -> list[MediaEntry]:
-        """Return the files of a batch, in the order of :meth:`waiting`."""
-        statement = (
-            sa.select(schema.media)
-            .where(schema.media.c.batch_id == batch_id)
-            .order_by(schema.media.c.first_seen_at, schema.media.c.source_key)
-        )
+        """Return the files of a batch, in the order of :meth:`waiting`.
+
+        A file whose metadata was computed again has left its batch.
+        """
+        columns = schema.media.c
+        if batch_id.startswith(schema.REFRESH_PREFIX):
+            waiting = sa.select(schema.refresh.c.media_id).where(schema.refresh.c.batch_id == batch_id)
+            statement = sa.select(schema.media).where(columns.media_id.in_(waiting)).order_by(columns.source_key)
+        else:
+            statement = sa.select(schema.media).where(columns.batch_id == batch_id)
+            statement = statement.order_by(columns.first_seen_at, columns.source_key)
         with self._transaction() as connection:
             return [MediaEntry(**row._asdict()) for row in connection.execute(statement)]
 
@@ -117,14 +112,11 @@ class BatchLedger(LedgerEngine):
         self._update_batch(batch_id, heartbeat_at=datetime.now(UTC))
 
     def finish_batch(self, batch_id: str) -> bool:
-        """Close a batch if none of its files is pending any more; return whether it was closed."""
-        pending = (
-            sa.select(sa.func.count())
-            .select_from(schema.media)
-            .where(schema.media.c.batch_id == batch_id, schema.media.c.state == "pending")
-        )
+        """Close a batch if none of its files waits any more; return whether it was closed."""
+        pending = sa.exists().where(schema.media.c.batch_id == batch_id, schema.media.c.state == "pending")
+        refreshes = sa.exists().where(schema.refresh.c.batch_id == batch_id)
         with self._transaction() as connection:
-            if connection.scalar(pending):
+            if connection.scalar(sa.select(sa.or_(pending, refreshes))):
                 return False
             connection.execute(
                 sa.update(schema.batch).where(schema.batch.c.batch_id == batch_id).values(state="done", message=None)
@@ -157,3 +149,25 @@ class BatchLedger(LedgerEngine):
     def _update_batch(self, batch_id: str, **values: Any) -> None:
         with self._transaction() as connection:
             connection.execute(sa.update(schema.batch).where(schema.batch.c.batch_id == batch_id).values(**values))
+
+
+def _new_batch(inbox: str, group: Sequence[MediaEntry], now: datetime, created_at: datetime, refresh: bool) -> Batch:
+    digest = hashlib.sha256(repr(now).encode())
+    for entry in group:
+        digest.update(repr((entry.source_key, entry.etag, entry.size_bytes)).encode())
+    return Batch(
+        batch_id=(schema.REFRESH_PREFIX if refresh else "") + digest.hexdigest()[:16],
+        inbox=inbox,
+        state="pending",
+        attempt=1,
+        file_count=len(group),
+        size_bytes=sum(entry.size_bytes for entry in group),
+        first_media_id=group[0].media_id,
+        last_media_id=group[-1].media_id,
+        created_at=created_at,
+        not_before=now,
+        run_id=None,
+        worker=None,
+        heartbeat_at=None,
+        message=None,
+    )

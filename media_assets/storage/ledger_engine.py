@@ -17,7 +17,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from media_assets.storage import ledger_schema as schema
 from media_assets.storage.errors import LedgerError
+from media_assets.storage.sidecar_names import is_sidecar, media_keys
 
+_UPGRADED_AT_ONCE = 5000
 _CHUNK = 400  # rows per statement: far below SQLite's limit of bound variables
 _FULL_BELOW_BYTES = 2**20  # SQLite needs some room for a journal or a write-ahead log before it can write a row
 
@@ -86,7 +88,7 @@ class LedgerEngine:
             if parsed.get_backend_name() == "sqlite":
                 _configure_sqlite(self._engine)
             schema.metadata.create_all(self._engine)
-            self._check_version()
+            self._upgrade()
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise LedgerError(
                 self._full_disk(error)
@@ -97,16 +99,49 @@ class LedgerEngine:
     def _full_disk(self, error: BaseException) -> str | None:
         return full_disk_message(str(error), self._folder) if self._folder is not None else None
 
-    def _check_version(self) -> None:
+    def _upgrade(self) -> None:
+        """Bring a ledger of an older version up to this one, in one transaction; its missing tables are there now."""
         with self._engine.begin() as connection:
             version = connection.scalar(sa.select(schema.ledger_info.c.schema_version))
             if version is None:
                 connection.execute(schema.ledger_info.insert().values(schema_version=schema.SCHEMA_VERSION))
-            elif version > schema.SCHEMA_VERSION:
+                return
+            if version > schema.SCHEMA_VERSION:
                 raise LedgerError(
                     f"The ledger has schema version {version}, this program knows {schema.SCHEMA_VERSION}. "
                     "Upgrade media_assets."
                 )
+            if version < 2:
+                self._add_media_keys(connection)
+            if version < schema.SCHEMA_VERSION:
+                connection.execute(sa.update(schema.ledger_info).values(schema_version=schema.SCHEMA_VERSION))
+
+    def _add_media_keys(self, connection: sa.Connection) -> None:
+        """Version 2: let sidecars find the uploads that are known. Sidecars that were refused are met by a listing."""
+        columns = (schema.media.c.media_id, schema.media.c.source_key, schema.media.c.original_key)
+        last = ""
+        while True:
+            statement = sa.select(*columns).where(columns[0] > last).order_by(columns[0]).limit(_UPGRADED_AT_ONCE)
+            rows = connection.execute(statement).all()
+            if not rows:
+                return
+            last = rows[-1].media_id
+            self._insert_media_keys(
+                connection,
+                [
+                    (row.media_id, row.source_key)
+                    for row in rows
+                    if row.original_key is not None or not is_sidecar(row.source_key)
+                ],
+            )
+
+    def _insert_media_keys(self, connection: sa.Connection, uploads: Sequence[tuple[str, str]]) -> None:
+        """Record under which names sidecars find uploads, given as ``(media_id, source_key)``."""
+        rows = [{"key": key, "media_id": media_id} for media_id, name in uploads for key in sorted(media_keys(name))]
+        if rows:
+            # Many executions of one statement: an INSERT of many rows would be compiled anew each time, which takes
+            # three times as long.
+            connection.execute(self._insert(schema.media_key).on_conflict_do_nothing(), rows)
 
     def close(self) -> None:
         """Release all connections."""

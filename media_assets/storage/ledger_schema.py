@@ -10,9 +10,13 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: uploads, batches, outcomes. 2: sidecars and pairs, in tables of their own."""
 
-MediaState = Literal["pending", "accepted", "rejected", "gone"]
+REFRESH_PREFIX = "refresh-"
+"""What the ids of batches begin with that compute ``metadata`` of accepted files again."""
+
+MediaState = Literal["pending", "accepted", "rejected", "gone", "sidecar"]
 BatchState = Literal["pending", "running", "done", "exhausted"]
 OutcomeState = Literal["materialized", "rejected", "failed"]
 
@@ -130,14 +134,77 @@ lease = sa.Table(
     sa.Column("expires_at", UtcDateTime, nullable=False),
 )
 
+# Names under which sidecars find media files, hashed; see ``sidecar_names``. A pair of uploads with an equal key match.
+media_key = sa.Table(
+    "ma_media_key",
+    metadata,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+sidecar_key = sa.Table(
+    "ma_sidecar_key",
+    metadata,
+    sa.Column("key", sa.String(32), primary_key=True),
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# Which versions of which sidecars the present row of ``metadata`` of a media file has taken into account.
+sidecar_use = sa.Table(
+    "ma_sidecar_use",
+    metadata,
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sa.Column("sidecar_id", sa.String(64), primary_key=True),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Accepted media files whose ``metadata`` is to be computed again, because a sidecar came or changed.
+refresh = sa.Table(
+    "ma_refresh",
+    metadata,
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sa.Column("inbox", sa.Text, nullable=False),
+    sa.Column("batch_id", sa.String(32)),
+    sa.Index("ma_refresh_waiting", "inbox", "batch_id"),
+    sa.Index("ma_refresh_batch", "batch_id"),
+)
+
+# What decides which files are halves of a pair, the partner of each, and the one that its row in ``metadata`` names.
+pair = sa.Table(
+    "ma_pair",
+    metadata,
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sa.Column("name_key", sa.String(32), nullable=False),
+    sa.Column("live_key", sa.String(32)),
+    sa.Column("media_type", sa.String(8), nullable=False),
+    sa.Column("format", sa.String(16), nullable=False),
+    sa.Column("duration_s", sa.Float),
+    sa.Column("captured_at", UtcDateTime),
+    sa.Column("partner_id", sa.String(64)),
+    sa.Column("written_id", sa.String(64)),
+    sa.Column("is_written", sa.Boolean, nullable=False),
+    sa.Index("ma_pair_name", "name_key"),
+    sa.Index("ma_pair_live", "live_key"),
+)
+sa.Index(
+    "ma_pair_unwritten",
+    pair.c.media_id,
+    sqlite_where=pair.c.is_written.is_(False),
+    postgresql_where=pair.c.is_written.is_(False),
+)
+
 
 @dataclass(frozen=True)
 class MediaEntry:
-    """One media file as the ledger knows it.
+    """One upload as the ledger knows it: a media file, or (state ``sidecar``) a sidecar of media files.
 
     ``etag``, ``size_bytes`` and ``state`` describe the upload that the inbox shows now. ``sha256`` and
-    ``original_key`` describe the last *accepted* version; both are ``None`` until there is one. ``month`` is the month
-    (UTC, ``yyyy-mm``) in which the file was first seen and never changes.
+    ``original_key`` describe the last *accepted* version; both are ``None`` until there is one, and for sidecars.
+    ``month`` is the month (UTC, ``yyyy-mm``) in which the upload was first seen and never changes.
     """
 
     media_id: str
@@ -184,6 +251,11 @@ class Batch:
         """Dagster run key of the current attempt."""
         return f"{self.batch_id}-{self.attempt}"
 
+    @property
+    def is_refresh(self) -> bool:
+        """Whether its files are accepted ones whose ``metadata`` alone is computed again."""
+        return self.batch_id.startswith(REFRESH_PREFIX)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -211,3 +283,43 @@ class SweepStatus:
     started_at: datetime
     completed_at: datetime | None
     listed: int
+
+
+@dataclass(frozen=True)
+class SidecarUse:
+    """One version of a sidecar that the metadata of a media file has taken into account, read or not.
+
+    Attributes:
+        sidecar_id: Media id of the sidecar's upload.
+        etag: Version of the sidecar.
+        size_bytes: Its length.
+        sha256: Of its bytes, 64 hex digits; ``None`` when it was not read: gone, too large, or one too many.
+    """
+
+    sidecar_id: str
+    etag: str
+    size_bytes: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class PairFacts:
+    """What decides of which pair a file is a half.
+
+    Attributes:
+        media_id: The file.
+        name_key: Equal for the files of one folder and stem.
+        live_key: Equal for the files of one owner with one content identifier; ``None``: it has none.
+        media_type: ``image`` or ``video``.
+        format: As in table ``files``.
+        duration_s: Length of a video.
+        captured_at: Capture time; wall time taken for UTC where the offset is unknown. ``None``: unknown.
+    """
+
+    media_id: str
+    name_key: str
+    live_key: str | None
+    media_type: str
+    format: str
+    duration_s: float | None
+    captured_at: datetime | None

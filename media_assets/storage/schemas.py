@@ -122,22 +122,41 @@ _FILES = (
     _required("status", _STRING, "`accepted`. Rejected files are in table `rejected` only.", "ingest"),
 )
 
+_POSITION = "sidecar, EXIF GPS, container (ISO 6709), XMP, Takeout"
+_TEXTS = "sidecar, XMP, IPTC, EXIF, container, Takeout"
+
 _METADATA = (
     *_common(),
-    Column("captured_at", _UTC, "Capture time. Null: unknown, or its UTC offset is unknown.", "EXIF, container"),
+    Column(
+        "captured_at",
+        _UTC,
+        "Capture time. Null: unknown, or its UTC offset is unknown.",
+        "EXIF, XMP, IPTC, container, sidecar, Takeout, file name; `captured_at_source` tells which",
+    ),
     Column(
         "captured_at_local",
         _LOCAL,
         "Wall time as written, no zone. Videos that store UTC only: the UTC time, with `utc_offset_minutes` 0.",
-        "EXIF DateTimeOriginal, container",
+        "as `captured_at`",
     ),
-    Column("utc_offset_minutes", _INT, "Offset of the wall time from UTC, east positive.", "EXIF OffsetTime*", "min"),
-    Column("captured_at_source", _STRING, "Which tag gave the time, as `exif:DateTimeOriginal`.", "metadata reader"),
-    Column("camera_make", _STRING, "Maker of the camera.", "EXIF Make, container"),
-    Column("camera_model", _STRING, "Model of the camera.", "EXIF Model, container"),
-    Column("lens_make", _STRING, "Maker of the lens.", "EXIF LensMake"),
-    Column("lens_model", _STRING, "Model of the lens.", "EXIF LensModel"),
-    Column("software", _STRING, "Software or firmware that wrote the file.", "EXIF Software, container"),
+    Column(
+        "utc_offset_minutes",
+        _INT,
+        "Offset of the wall time from UTC, east positive.",
+        "EXIF OffsetTime*, zone of the time's own tag, GPS time, time zone of the position",
+        "min",
+    ),
+    Column(
+        "captured_at_source",
+        _STRING,
+        "Which tag gave the time, as `exif:DateTimeOriginal`; behind a plus what gave its offset, if another one did.",
+        "metadata reader",
+    ),
+    Column("camera_make", _STRING, "Maker of the camera.", "EXIF Make, container, XMP"),
+    Column("camera_model", _STRING, "Model of the camera.", "EXIF Model, container, XMP"),
+    Column("lens_make", _STRING, "Maker of the lens.", "EXIF LensMake, XMP"),
+    Column("lens_model", _STRING, "Model of the lens.", "EXIF LensModel, XMP"),
+    Column("software", _STRING, "Software or firmware that wrote the file.", "EXIF Software, container, XMP"),
     Column("iso", _INT, "ISO speed.", "EXIF PhotographicSensitivity"),
     Column("f_number", _FLOAT, "Aperture, the N of f/N.", "EXIF FNumber"),
     Column("exposure_time_s", _FLOAT, "Exposure time.", "EXIF ExposureTime", "s"),
@@ -147,31 +166,53 @@ _METADATA = (
     Column("white_balance", _STRING, "White balance mode.", "EXIF WhiteBalance"),
     Column("metering_mode", _STRING, "Metering mode.", "EXIF MeteringMode"),
     Column("exposure_program", _STRING, "Exposure program.", "EXIF ExposureProgram"),
-    Column("latitude_deg", _FLOAT, "Latitude, WGS 84, north positive.", "EXIF GPSLatitude, ISO 6709", "deg"),
-    Column("longitude_deg", _FLOAT, "Longitude, WGS 84, east positive.", "EXIF GPSLongitude, ISO 6709", "deg"),
-    Column("altitude_m", _FLOAT, "Altitude, above sea level positive.", "EXIF GPSAltitude, ISO 6709", "m"),
-    Column("gps_at", _UTC, "Time of the position fix.", "EXIF GPSDateStamp, GPSTimeStamp"),
-    _later("timezone", _STRING, "IANA time zone of the place of capture.", "position"),
-    _later("place_city", _STRING, "City of capture.", "position"),
-    _later("place_region", _STRING, "State or region of capture.", "position"),
-    _later("place_country_code", _STRING, "Country of capture, ISO 3166-1 alpha-2.", "position"),
-    Column("title", _STRING, "Title.", "EXIF XPTitle, container"),
-    Column("description", _STRING, "Description or caption that the file carries.", "EXIF ImageDescription, container"),
-    _later("keywords", _STRINGS, "Keywords that the file carries.", "XMP dc:subject, IPTC Keywords"),
-    _later("rating", _INT, "Rating, 0-5; -1 is rejected by the photographer.", "XMP xmp:Rating"),
-    Column("creator", _STRING, "Who made the picture.", "EXIF Artist, container"),
-    Column("copyright", _STRING, "Copyright notice.", "EXIF Copyright, container"),
+    Column("latitude_deg", _FLOAT, "Latitude, WGS 84, north positive.", _POSITION, "deg"),
+    Column("longitude_deg", _FLOAT, "Longitude, WGS 84, east positive.", _POSITION, "deg"),
+    Column("altitude_m", _FLOAT, "Altitude, above sea level positive.", _POSITION, "m"),
+    Column("gps_at", _UTC, "Time of the position fix.", "EXIF GPSDateStamp, GPSTimeStamp, XMP"),
+    Column("timezone", _STRING, "IANA time zone of the place of capture.", "position, timezone-boundary-builder"),
+    Column(
+        "place_city",
+        _STRING,
+        "Nearest populated place of the country, at most 50 km away; in large cities it can be a district. "
+        "Null: none is near, or no position.",
+        "position, GeoNames",
+    ),
+    Column("place_region", _STRING, "State, region or canton of that place.", "position, GeoNames"),
+    Column(
+        "place_country_code",
+        _STRING,
+        "Country of capture, ISO 3166-1 alpha-2 (`XK`: Kosovo), territorial waters included. Null: the open sea, or no "
+        "position.",
+        "position, timezone-boundary-builder",
+    ),
+    Column("title", _STRING, "Title.", f"{_TEXTS} (dc:title, 2:05, XPTitle)"),
+    Column("description", _STRING, "Description or caption.", f"{_TEXTS} (dc:description, 2:120, ImageDescription)"),
+    Column("keywords", _STRINGS, "Keywords, each once.", f"{_TEXTS} (dc:subject, 2:25, XPKeywords)"),
+    Column("rating", _INT, "Rating, 0-5; -1 is rejected by the photographer.", f"{_TEXTS} (xmp:Rating, Rating)"),
+    Column("creator", _STRING, "Who made the picture.", f"{_TEXTS} (dc:creator, 2:80, Artist)"),
+    Column("copyright", _STRING, "Copyright notice.", f"{_TEXTS} (dc:rights, 2:116, Copyright)"),
     Column("color_space", _STRING, "Colour space or model of the pixels.", "EXIF ColorSpace, decoder"),
     Column("has_icc_profile", _BOOL, "Whether an ICC profile is embedded.", "file content"),
     Column("icc_profile_name", _STRING, "Description of the embedded ICC profile.", "ICC profileDescriptionTag"),
     Column("bit_depth", _INT, "Bits per channel as stored.", "file content", "bits"),
     Column("has_alpha", _BOOL, "Whether the picture has transparency.", "file content"),
     Column("is_animated", _BOOL, "Whether an image file has more than one frame over time.", "file content"),
-    _later(
-        "live_photo_id", _STRING, "Identifier that the two files of a live photo share.", "Apple MakerNote, QuickTime"
+    Column(
+        "live_photo_id",
+        _STRING,
+        "Identifier that the two files of an Apple live photo share.",
+        "Apple MakerNote, QuickTime com.apple.quicktime.content.identifier",
     ),
     Column("is_motion_photo", _BOOL, "Whether a clip is embedded in the photo.", "XMP GCamera:MotionPhoto, MicroVideo"),
-    _later("pair_media_id", _STRING, "`media_id` of the other half of a live photo.", "live_photo_id"),
+    Column(
+        "pair_media_id",
+        _STRING,
+        "`media_id` of the other file of the same shot: photo and clip of a live or motion photo, RAW and JPEG. Both "
+        "name each other. Of three (RAW, JPEG, clip), the JPEG and the clip do, and the RAW names the JPEG. Written "
+        "again without a new materialization when the other file comes later.",
+        "`live_photo_id`, else folder, stem, format, `duration_s` and capture time",
+    ),
     Column("container", _STRING, "Container of a video.", "FFmpeg demuxer"),
     Column("video_codec", _STRING, "Codec of the video stream.", "FFmpeg"),
     Column("audio_codec", _STRING, "Codec of the first audio stream. Null: a still, or no audio.", "FFmpeg"),
@@ -182,8 +223,8 @@ _METADATA = (
     Column("color_transfer", _STRING, "Transfer characteristics of the video stream.", "FFmpeg, ITU-T H.273"),
     Column("audio_channels", _INT, "Channels of the first audio stream.", "FFmpeg"),
     Column("sample_rate_hz", _INT, "Sample rate of the first audio stream.", "FFmpeg", "Hz"),
-    Column("tags_json", _STRING, "All other tags: one JSON object, names and values as text.", "EXIF, container"),
-    Column("warnings", _STRINGS, "What is odd about the file but does no harm, for people. Null: nothing.", "ingest"),
+    Column("tags_json", _STRING, "All other tags: one JSON object, names with their group and values as text.", "all"),
+    Column("warnings", _STRINGS, "Recoverable oddities of the file, for people. Null: none.", "ingest"),
 )
 
 _RENDITIONS = (

@@ -49,7 +49,7 @@ class World:
             return None
         if request.run_key is not None:
             self.launched.add(request.run_key)
-        return self.run(request.tags, job=job)
+        return self.run(request.tags, [key.path[-1] for key in request.asset_selection or ()], job=job)
 
     def run(
         self, tags: Mapping[str, str], assets: Sequence[str] = (), job: str = "ingest_job", **options: Any

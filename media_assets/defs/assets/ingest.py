@@ -4,6 +4,7 @@ The op asks the pipeline for work and turns outcomes into events. What happens t
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -11,7 +12,7 @@ from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library
 from media_assets.defs.events import materializations
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import BATCH_TAG, is_partitioned
-from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS, code_version
+from media_assets.pipeline.assets import INGEST_ASSETS, METADATA, ORIGINAL, THUMBNAILS, code_version
 from media_assets.pipeline.batch import WorkStoppedError, run_work
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import this_process
@@ -29,7 +30,7 @@ _DESCRIPTIONS = {
 }
 
 
-def _spec(name: str) -> dg.AssetSpec:
+def _spec(name: str, geocoder: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         name,
         deps=[] if name == ORIGINAL else [ORIGINAL],
@@ -37,7 +38,7 @@ def _spec(name: str) -> dg.AssetSpec:
         skippable=True,
         group_name="ingest",
         description=_DESCRIPTIONS[name],
-        code_version=code_version(name),
+        code_version=code_version(name, geocoder),
         kinds={"python", "parquet"},
         partitions_def=media_partitions,
     )
@@ -46,7 +47,8 @@ def _spec(name: str) -> dg.AssetSpec:
 def _checks_of_library(context: dg.AssetExecutionContext, library: Library) -> Iterator[dg.AssetCheckResult]:
     """Evaluate checks that were executed on their own, over everything that the catalog names."""
     try:
-        facts = facts_of_library(library)
+        names = [key.name for key in context.selected_asset_check_keys]
+        facts = facts_of_library(library, names, datetime.now(UTC))
     except StorageError as error:
         raise dg.Failure(description=str(error)) from error
     for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
@@ -58,15 +60,23 @@ def _newest_original(instance: dg.DagsterInstance) -> int | None:
     return records[0].storage_id if records else None
 
 
-@dg.multi_asset(
-    name="ingest",
-    specs=[_spec(ORIGINAL), _spec(METADATA), _spec(THUMBNAILS)],
-    check_specs=INGEST_CHECKS,
-    can_subset=True,
-    partitions_def=media_partitions,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=PARTITIONS_PER_RUN),
-)
-def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]) -> Iterator[dg.AssetCheckResult]:
+def build_ingest(geocoder: str) -> dg.AssetsDefinition:
+    """Return the op.
+
+    Args:
+        geocoder: Setting of that name, part of the code version of ``metadata``.
+    """
+    return dg.multi_asset(
+        name="ingest",
+        specs=[_spec(name, geocoder) for name in INGEST_ASSETS],
+        check_specs=INGEST_CHECKS,
+        can_subset=True,
+        partitions_def=media_partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=PARTITIONS_PER_RUN),
+    )(_ingest)
+
+
+def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]) -> Iterator[dg.AssetCheckResult]:
     """Store, read and render the media files of the run's partitions."""
     if not is_partitioned(context.run.tags):
         yield from _checks_of_library(context, library)
@@ -77,8 +87,9 @@ def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]
         run_id=context.run.run_id,
         root_run_id=context.run.root_run_id or context.run.run_id,
         batch_id=context.run.tags.get(BATCH_TAG),
+        geocoder=library.settings.geocoder,
     )
-    summary, facts = BatchSummary(), CheckFacts()
+    summary, facts, unplaced = BatchSummary(), CheckFacts(), library.geocoder.unanswered
     try:
         if run.batch_id is not None:
             library.ledger.start_batch(run.batch_id, run.run_id, this_process())
@@ -88,14 +99,17 @@ def ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]
             f"{len(selection.not_ingested)} not ingested yet"
         )
         for chunk in run_work(library, selection.items, run):
-            for event in materializations(chunk.outcomes, lambda: _newest_original(context.instance)):
+            for event in materializations(chunk, run.geocoder, lambda: _newest_original(context.instance)):
                 context.log_event(event)
             summary.add(chunk.outcomes)
-            facts.add(chunk.outcomes)
+            facts.add_outcomes(chunk.outcomes, chunk.at)
             context.log.info(f"{sum(summary.states.values())}/{len(selection.items)} files: {dict(summary.states)}")
         refused = summary.states["rejected"]
         if refused:
             context.log.warning(f"{refused} files were refused: see `media-assets rejected`")
+        unplaced = library.geocoder.unanswered - unplaced
+        if unplaced:
+            context.log.warning(f"{unplaced} positions have no place. {library.geocoder.problem}")
     except (StorageError, WorkStoppedError) as error:
         raise dg.Failure(description=str(error)) from error
     for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):

@@ -15,7 +15,7 @@ from media_assets.pipeline.intake import SweepResult, plan_batches, sweep
 from media_assets.storage import keys
 from media_assets.storage.inbox import InboxObject, Page
 from media_assets.storage.ledger import Ledger
-from media_assets.storage.ledger_schema import Batch
+from media_assets.storage.ledger_schema import Batch, Outcome
 
 INBOX = "file:///in"
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -73,6 +73,41 @@ def plan(
     order = {media_id: at for at, media_id in enumerate(partitions)}
     made = plan_batches(ledger, INBOX, lambda: order, max_files=max_files, max_bytes=max_bytes)
     return [(batch, [entry.source_key for entry in ledger.batch_members(batch.batch_id)]) for batch in made]
+
+
+# ---------------------------------------------------------------- sidecars
+
+
+def test_sidecars_are_counted_apart_and_planned_with_their_files(ledger: Ledger) -> None:
+    names = ["a.jpg", "a.xmp", "b.jpg", "b.jpg.json", "c.jpg", "c.xmp", "package.json"]
+    found = sweep(ledger, ListInbox([upload(name) for name in names]), page_size=2, max_pages=None, take_over=True)
+    assert found == SweepResult(listed=7, new=4, conflicts=(), completed=True, sidecars=3)
+    assert [keys_ for _, keys_ in plan(ledger, [])] == [["a.jpg", "b.jpg", "c.jpg", "package.json"]]
+    assert plan(ledger, []) == []
+
+
+def test_files_of_changed_sidecars_are_batched_with_their_neighbours_behind_the_new_files(ledger: Ledger) -> None:
+    names = [f"{letter}.jpg" for letter in "abcde"]
+    sweep(ledger, ListInbox([upload(name) for name in names]), page_size=9, max_pages=None, take_over=True)
+    entries = ledger.entries([keys.media_id(name) for name in names])
+    ledger.record_results(
+        [Outcome(one, "metadata", "materialized", "a" * 64, "1-x", "run", "run", NOW) for one in entries],
+        accepted=[(entry, "a" * 64, "originals/x") for entry in entries.values()],
+    )
+    changed = [upload(name) for name in ("a.xmp", "b.xmp", "d.xmp", "new.jpg")]
+    found = sweep(ledger, ListInbox(changed), page_size=9, max_pages=None, take_over=True)
+    assert (found.new, found.sidecars) == (1, 3)
+    planned = plan(ledger, [keys.media_id(name) for name in names])
+    assert [(batch.is_refresh, members) for batch, members in planned] == [
+        (False, ["new.jpg"]),
+        (True, ["a.jpg", "b.jpg"]),
+        (True, ["d.jpg"]),
+    ]
+    assert [(batch.first_media_id, batch.last_media_id) for batch, _ in planned[1:]] == [
+        (keys.media_id("a.jpg"), keys.media_id("b.jpg")),
+        (keys.media_id("d.jpg"), keys.media_id("d.jpg")),
+    ]
+    assert plan(ledger, [keys.media_id(name) for name in names]) == []
 
 
 # ---------------------------------------------------------------- sweeps

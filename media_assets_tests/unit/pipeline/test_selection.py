@@ -133,3 +133,31 @@ def test_the_order_of_the_partitions_is_kept(ledger: Ledger, listed: Callable[..
     entries = {name: listed(name) for name in "abc"}
     ids = [entries[name].media_id for name in "cab"]
     assert [key for key, _, _ in work(select_work(ledger, ids, ALL, BACKFILL))] == ["c", "a", "b"]
+
+
+def test_a_run_for_changed_sidecars_computes_metadata_from_the_stored_originals(
+    ledger: Ledger, listed: Callable[..., MediaEntry]
+) -> None:
+    entries = [listed(name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    for entry in entries:
+        ledger.record_results([finished(entry, asset, "run-1") for asset in ALL])
+        accept(ledger, entry)
+    sidecars = [listed("a.xmp"), listed("a.jpg.xmp")]
+    (batch,) = ledger.create_batches(INBOX, [ledger.waiting_refreshes(INBOX, 9)], refresh=True)
+    ids = [entry.media_id for entry in entries]
+    run = RunIdentity("run-2", "run-2", batch.batch_id)
+    chosen = select_work(ledger, ids, ALL, run)
+    assert work(chosen) == [("a.jpg", frozenset({"metadata"}), "original")]
+    assert [one.media_id for one in chosen.items[0].sidecars] == [one.media_id for one in reversed(sidecars)]
+    assert chosen.already_done == tuple(ids[1:])
+    assert work(select_work(ledger, ids, ["thumbnails"], run)) == []
+
+
+def test_sidecars_are_looked_up_for_metadata_only(ledger: Ledger, listed: Callable[..., MediaEntry]) -> None:
+    entries = [listed("a.jpg"), listed("b.jpg")]
+    sidecar = listed("a.xmp")
+    (batch,) = ledger.create_batches(INBOX, [entries])
+    ids = [entry.media_id for entry in entries]
+    run = RunIdentity("run-1", "run-1", batch.batch_id)
+    assert [item.sidecars for item in select_work(ledger, ids, ALL, run).items] == [(sidecar,), ()]
+    assert [item.sidecars for item in select_work(ledger, ids, ["original"], run).items] == [(), ()]
