@@ -58,6 +58,23 @@ e2e: $(STAMP_ALL) ## Run the tests with the real daemon, web server and a headle
 bench-bookkeeping: $(STAMP_ALL) ## Measure what Dagster's bookkeeping costs for each file
 	$(BIN)/python -m media_assets_tests.bench.bookkeeping
 
+.PHONY: bench-metadata
+bench-metadata: $(STAMP_ALL) ## Measure files a second of type, checksum and metadata against exifread and exiftool
+	$(BIN)/python -m media_assets_tests.bench.metadata_speed
+
+.PHONY: bench-pool
+bench-pool: $(STAMP_ALL) ## Measure what the isolation of the decoders costs
+	$(BIN)/python -m media_assets_tests.bench.pool_overhead
+
+.PHONY: score-metadata
+score-metadata: $(STAMP_ALL) ## Score formats, metadata and verdicts on the shared corpus (../shared or MEDIA_ASSETS_SHARED)
+	$(BIN)/python -m media_assets_tests.bench.score_metadata $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(STAMP_ALL) ## Feed mutated files to the pipeline: MINUTES=10, SECONDS=60, ARGS="--seed 7 --start 12 --count 1"
+	$(BIN)/python -m media_assets_tests.bench.fuzz $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
 .PHONY: docs
 docs: $(STAMP_DEMO) ## Write the pages of docs/ that are generated from the code anew
 	@mkdir -p build

@@ -182,7 +182,8 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(self.settings, self.home),
+                # `-m` would import from the working folder first, in which uploads may lie: a `PIL.py`, for example.
+                env=environment(self.settings, self.home) | {"PYTHONSAFEPATH": "1"},
                 start_new_session=True,  # Ctrl-C reaches this process only, which ends them in order
             )
         recorded = []

@@ -20,6 +20,7 @@ from media_assets.commands.output import EXIT_FAILED, console, json_option, libr
 from media_assets.commands.status import PARTITION_LIMIT, SQLITE_PARTITION_LIMIT
 from media_assets.instance import prepare_home
 from media_assets.media.errors import MediaError
+from media_assets.pipeline.confinement import ISOLATION
 from media_assets.pipeline.consistency import find_inconsistencies
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.workers import Task, WorkerStartError
@@ -100,7 +101,9 @@ def _codecs(library: Library, deep: bool) -> Iterator[Finding]:
 
     pillow_heif.register_heif_opener()
     picture = Image.linear_gradient("L").convert("RGB")
-    with tempfile.TemporaryDirectory() as folder, library.worker_pool() as pool:
+    # Decoders read nowhere else.
+    work_folder = library.store.scratch_dir()
+    with tempfile.TemporaryDirectory(dir=work_folder) as folder, library.worker_pool() as pool:
         for name in ("JPEG", "PNG", "WEBP", "HEIF"):
             path, scratch = Path(folder) / name, Path(folder) / f"{name}-out"
             scratch.mkdir()
@@ -111,6 +114,14 @@ def _codecs(library: Library, deep: bool) -> Iterator[Finding]:
             pool.submit(task).result()
     avif = "with AVIF" if features.check("avif") else "without AVIF"
     yield Finding("codecs", "ok", f"{library.settings.worker_count} decoder processes; JPEG, PNG, WebP, HEIC; {avif}")
+    lacking = sorted(ISOLATION - (pool.isolation or frozenset()))
+    yield Finding(
+        "isolation",
+        "warning" if lacking else "ok",
+        f"This system refuses decoders: {', '.join(lacking)}. Limits of memory and time hold; see docs/security.md."
+        if lacking
+        else f"decoders run with {', '.join(sorted(ISOLATION))}, and limits of memory and time",
+    )
 
 
 def _storage(library: Library, deep: bool) -> Iterator[Finding]:
@@ -138,7 +149,7 @@ def _inbox(library: Library, deep: bool) -> Iterator[Finding]:
 def _ledger(library: Library, deep: bool) -> Iterator[Finding]:
     counts = library.ledger.counts()
     given_up = library.ledger.batch_counts().get("exhausted", 0)
-    yield Finding("ledger", "ok", f"{sum(counts.values())} files: {counts}")
+    yield Finding("ledger", "ok", f"{sum(counts.values())} uploads: {counts}")
     if given_up:
         yield Finding(
             "batches", "warning", f"{given_up} batches were given up. See `media-assets status`, then process again."

@@ -1,15 +1,13 @@
-"""The decoder process: reads one task per line, answers one result per line. Run as ``python -m``, never imported.
+"""The decoder process: reads one task per line, answers one result per line. Run as a program, never imported.
 
-Everything a hostile file can reach runs here, under limits of memory, CPU time and file size, with an environment that
-carries no credentials. The protocol is JSON lines over pipes, not pickle: a taken-over worker can only send text that
-the parent checks.
+Everything a hostile file can reach runs here, confined as ``confinement.py`` says, with an environment that carries no
+credentials. The protocol is JSON lines over pipes, not pickle: a taken-over worker can only send text that the parent
+checks.
 """
 
-import contextlib
 import errno
 import json
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,42 +18,17 @@ from media_assets.media.errors import ContentError, ScratchError
 from media_assets.media.extract import extract
 from media_assets.media.limits import Limits
 from media_assets.media.records import MediaResult
+from media_assets.pipeline.confinement import allow_cpu, confine, die_with_parent
 
 _RESULT = TypeAdapter(MediaResult)
-_SCRATCH_LIMIT_BYTES = 256 * 2**20  # renditions of one file, far above any real set
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when the run dies, so that ``kill -9`` of a run leaves no decoder behind."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-    import signal
-
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-
-
-def _limit(kind: int, value: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    with contextlib.suppress(ValueError, OSError):  # a stricter limit of the system stays
-        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-
-
-def _confine(memory_bytes: int) -> None:
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_FSIZE, _SCRATCH_LIMIT_BYTES)
-    _limit(resource.RLIMIT_NOFILE, 128)
-    _limit(resource.RLIMIT_AS, memory_bytes)
-
-
-def _allow_cpu(seconds: float) -> None:
-    """RLIMIT_CPU counts the whole life of the process: raise it by the budget of the next task."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1)
 
 
 def _answer(task: dict[str, Any]) -> dict[str, Any]:
+    try:
+        with Path(task["path"]).open("rb") as file:
+            file.read(1)
+    except OSError as error:  # our own copy, in our own folder: no fault of the file
+        return {"scratch": f"A decoder cannot read its copy of the file ({error.strerror})."}
     try:
         result = extract(
             Path(task["path"]),
@@ -64,6 +37,7 @@ def _answer(task: dict[str, Any]) -> dict[str, Any]:
             metadata=task["metadata"],
             renditions=task["renditions"],
             limits=Limits(**task["limits"]),
+            sidecars=tuple(Path(path) for path in task["sidecars"]),
         )
     except ContentError as error:
         return {"error": {"reason": str(error.reason), "message": error.message, "stage": error.stage}}
@@ -81,22 +55,23 @@ def _answer(task: dict[str, Any]) -> dict[str, Any]:
 def _serve(tasks: TextIO, answers: TextIO) -> None:
     for line in tasks:
         task = json.loads(line)
-        _allow_cpu(task["cpu_s"])
+        allow_cpu(task["cpu_s"])
         answers.write(json.dumps(_answer(task)) + "\n")
         answers.flush()
 
 
-def main() -> None:
-    """Serve tasks from standard input until it closes."""
-    _die_with_parent()
+def main(memory: str, work_folder: str = "") -> None:
+    """Serve tasks from standard input until it closes.
+
+    Args:
+        memory: Address space of this process in bytes.
+        work_folder: The only folder in which it may make files; empty for any.
+    """
     # Codecs print to standard output now and then; the protocol gets a descriptor of its own.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    _confine(int(sys.argv[1]))
-    answers.write(json.dumps({"ready": True}) + "\n")
+    in_force = confine(int(memory), Path(work_folder) if work_folder else None)
+    die_with_parent()
+    answers.write(json.dumps({"ready": True, "isolation": sorted(in_force)}) + "\n")
     answers.flush()
     _serve(sys.stdin, answers)
-
-
-if __name__ == "__main__":
-    main()

@@ -222,6 +222,31 @@ def test_nothing_to_do_needs_no_dagster(
     assert call("process", "in", "--library", "lib").exit_code == 0
 
 
+def test_sidecars_are_counted_and_change_metadata_only(call: Call, fill: Fill, tmp_path: Path) -> None:
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    fill("in", {"a.jpg": jpeg(1), "b.jpg": jpeg(2), "lone.xmp": xmp, "package.json": b"{}"})
+    first = report(call("process", "in", "--library", "lib", "--json"))
+    assert (first["listed"], first["new"], first["unchanged"], first["exit_code"]) == (4, 3, 0, 0)
+    assert (first["sidecars"], first["sidecars_without_media"]) == (1, 1)
+    assert first["states"] == {"materialized": 2, "rejected": 1}
+    computed = {row["media_id"]: row["computed_at"] for row in rows(tmp_path / "lib", "metadata")}
+    fill("in", {"a.jpg.xmp": xmp})
+    shown = call("process", "in", "--library", "lib", "--assets", "thumbnails").stdout
+    assert "5 files listed, 2 unchanged, 2 sidecars; 1 materialized" in shown
+    assert "1 sidecars have no media file: media-assets status lists them." in shown
+    again = {row["media_id"]: row["computed_at"] for row in rows(tmp_path / "lib", "metadata")}
+    assert [media_id.startswith("a-") for media_id in again if again[media_id] != computed[media_id]] == [True]
+    third = report(call("process", "in", "--library", "lib", "--json"))
+    assert (third["states"], third["unchanged"], third["sidecars"]) == ({}, 3, 2)
+
+    status = json.loads(call("status", "--library", "lib", "--json").stdout)
+    assert status["files"] == {"accepted": 2, "rejected": 1}
+    assert status["sidecars"] == {"count": 2, "without_media": 1, "first_without_media": ["lone.xmp"]}
+    shown = call("status", "--library", "lib").stdout
+    assert "2, 1 of them without a media file" in shown
+    assert "lone.xmp" in shown
+
+
 def test_people_get_a_summary_and_programs_nothing_but_json(call: Call, fill: Fill) -> None:
     fill("in", {"a.jpg": jpeg(1), "[red]bad[/red]\x1b.jpg": truncated_jpeg()})
     result = call("process", "in", "--library", "lib")
@@ -415,7 +440,9 @@ def test_the_commands_that_look_agree_with_what_was_processed(call: Call, fill: 
 
     findings = json.loads(call("doctor", "--library", "lib", "--deep", "--json").stdout)
     assert {one["check"]: one["state"] for one in findings if one["state"] == "failed"} == {}
-    assert {one["check"] for one in findings} >= {"codecs", "storage", "inbox", "ledger", "instance", "consistency"}
+    expected = {"codecs", "isolation", "storage", "inbox", "ledger", "instance", "consistency"}
+    assert {one["check"] for one in findings} >= expected
+    assert next(one for one in findings if one["check"] == "codecs")["state"] == "ok"
     consistency = next(one for one in findings if one["check"] == "consistency")
     assert "6 materialized partitions" in consistency["message"]
 
