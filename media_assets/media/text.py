@@ -19,8 +19,9 @@ def clean_text(value: str | bytes) -> str | None:
     marks and other format characters stay: they are part of some scripts, and who shows the text escapes it.
     """
     text = decode_text(value) if isinstance(value, bytes) else value
-    text = text.partition("\0")[0].translate(_SPACES)
-    text = "".join(char for char in text[: 8 * MAX_TEXT_CHARS] if unicodedata.category(char) not in {"Cc", "Cs"})
+    text = text[: 8 * MAX_TEXT_CHARS].partition("\0")[0].translate(_SPACES)
+    if not text.isprintable():  # most texts are, and looking at each character is slow
+        text = "".join(char for char in text if unicodedata.category(char) not in {"Cc", "Cs"})
     return text.strip()[:MAX_TEXT_CHARS].rstrip() or None
 
 

@@ -45,6 +45,7 @@ from media_assets.pipeline.library import Library
 from media_assets.pipeline.selection import RunIdentity, select_work
 from media_assets.service import LOCATION_NAME, Service
 from media_assets.settings import Settings
+from media_assets_tests.bench.machine import cpu_model
 
 PICTURE_SIZE = (640, 480)
 TARGET_RATIO = 20.0
@@ -269,7 +270,7 @@ def _summary(rounds: list[dict[str, Measurement]]) -> dict[str, Any]:
     single, ranged = (modes[name]["bookkeeping_ms_per_file"] for name in ("one run per file", "ranged runs"))
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} CPUs, {_cpu_model()}, {platform.system()} {platform.release()}",
+        "machine": f"{os.cpu_count()} CPUs, {cpu_model()}, {platform.system()} {platform.release()}",
         "load_1_min": round(os.getloadavg()[0], 1),
         "versions": {"Python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
         "rounds": len(rounds),
@@ -279,15 +280,6 @@ def _summary(rounds: list[dict[str, Measurement]]) -> dict[str, Any]:
         "target_ratio": TARGET_RATIO,
         "each_round_cpu_ms_per_file": {m: [round(one[m].cpu_ms_per_file, 1) for one in rounds] for m in rounds[0]},
     }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _print(summary: dict[str, Any]) -> None:
