@@ -309,7 +309,7 @@ def _print(report: Report) -> None:
     left = f", {report.left} not reached" if report.left else ""
     counted = f"{report.listed} files listed, {report.unchanged} unchanged"
     if report.sidecars:
-        counted += f", {report.sidecars} sidecars"
+        counted += f", {report.sidecars} sidecar{'' if report.sidecars == 1 else 's'}"
     console.print(f"{counted}; {done}{left}; {report.seconds} s.")
     if report.sidecars_without_media:
         console.print(f"{report.sidecars_without_media} sidecars have no media file: media-assets status lists them.")
