@@ -30,6 +30,10 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, dead_after: timedelta) -> N
         else:
             silent = now - record.update_timestamp.astimezone(UTC)
             dead = run.job_name in (ingest_job.name, catalog_job.name) and silent >= dead_after
-        if dead:
+        if not dead:
+            continue
+        # Read again: it may have ended in good order after it was listed. A dead process changes nothing any more.
+        now_is = instance.get_run_by_id(run.run_id)
+        if now_is is not None and now_is.status == dg.DagsterRunStatus.STARTED:
             instance.add_run_tags(run.run_id, {ORPHANED_TAG: "true"})  # first: both sensors look at failed runs
             instance.report_run_failed(run, _MESSAGE)

@@ -216,7 +216,7 @@ def _flush(
     if is_last:
         # Before the last files are recorded: were it after them, a run killed in between would have nothing left to do,
         # and nobody would finish this.
-        relink(library, writer, run.run_id)
+        relink(library, writer)
         clear_rejections(library, writer, {outcome.entry.inbox for outcome in outcomes})
     from_inbox = [outcome for outcome in outcomes if outcome.source == "inbox"]
     library.ledger.record_results(

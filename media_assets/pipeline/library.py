@@ -3,15 +3,14 @@
 The place where settings become plain objects. No decisions about files are made here.
 """
 
-import os
 import shutil
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from media_assets.pipeline.liveness import is_dead_holder, new_holder
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.pipeline.places import open_geocoder
 from media_assets.pipeline.workers import WorkerPool
@@ -131,8 +130,7 @@ class Library:
         Raises:
             CompactionBusyError: Another process is doing it.
         """
-        holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        with self.ledger.lease("catalog", holder) as obtained:
+        with self.ledger.lease("catalog", new_holder(), is_dead=is_dead_holder) as obtained:
             if not obtained:
                 raise CompactionBusyError("Another process is compacting the catalog. Wait for it and try again.")
             return catalog.compact(self.store)

@@ -1,10 +1,11 @@
-"""Names for processes that can be checked later, so that the work of a dead one is taken over at once.
+"""Names for processes, and for holders of leases in them, that can be checked later: a dead one is followed at once.
 
 A heartbeat tells the same across machines, but only after its time-out; this tells it at once on the same machine.
 """
 
 import os
 import socket
+import uuid
 
 import psutil
 
@@ -26,3 +27,14 @@ def is_dead(name: str) -> bool:
     except psutil.NoSuchProcess:
         return True
     return not alive
+
+
+def new_holder() -> str:
+    """Return a name for a holder of a lease in this process; each call gives another one."""
+    return f"{this_process()}:{uuid.uuid4().hex[:8]}"
+
+
+def is_dead_holder(name: str) -> bool:
+    """Return whether the process of a :func:`new_holder` has certainly ended; false for names of another form."""
+    process, _, _ = name.rpartition(":")
+    return process.count(":") >= 2 and is_dead(process)

@@ -16,6 +16,7 @@ from typing import Any
 
 from media_assets.pipeline.assets import METADATA, TABLE_OF
 from media_assets.pipeline.library import Library
+from media_assets.pipeline.liveness import is_dead_holder, new_holder
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.storage.ledger_schema import MediaEntry, PairFacts
 from media_assets.storage.present import present_rows
@@ -192,7 +193,7 @@ def _raw_preference(edge: _Edge) -> tuple[Any, ...]:
     return (_RAW_COMPANIONS[still.format], _nearness(raw, still), raw.media_id, still.media_id)
 
 
-def relink(library: Library, writer: PartWriter, run_id: str) -> int:
+def relink(library: Library, writer: PartWriter) -> int:
     """Write the rows of files again whose partner came, changed or went in this run or an earlier one.
 
     Needs no events: such a row was computed from the same bytes by the same code, its data version is the same and its
@@ -208,7 +209,7 @@ def relink(library: Library, writer: PartWriter, run_id: str) -> int:
     if not library.ledger.unwritten_pairs(1):
         return done
     for _ in range(_LEASE_ATTEMPTS):
-        with library.ledger.lease("pairs", run_id, timedelta(minutes=5)) as obtained:
+        with library.ledger.lease("pairs", new_holder(), timedelta(minutes=5), is_dead=is_dead_holder) as obtained:
             while obtained and (due := library.ledger.unwritten_pairs(_RELINKS_AT_ONCE)):
                 done += _write_again(library, writer, due)
         if obtained or not library.ledger.unwritten_pairs(1):

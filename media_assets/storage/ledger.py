@@ -5,10 +5,9 @@ into which batch is decided in ``pipeline.intake``, when a batch is requested ag
 SQLite (default, one file) and on Postgres (``postgresql+psycopg2://``).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from media_assets.storage import ledger_schema as schema
 from media_assets.storage.inbox import InboxObject
 from media_assets.storage.ledger_batches import BatchLedger
 from media_assets.storage.ledger_engine import chunks
+from media_assets.storage.ledger_leases import LeaseLedger
 from media_assets.storage.ledger_pairs import PairLedger
 from media_assets.storage.ledger_places import PlaceLedger
 from media_assets.storage.ledger_schema import MediaEntry, MediaState, Outcome, SidecarUse, SweepStatus
@@ -54,7 +54,7 @@ class _PageChanges:
     left: set[str] = field(default_factory=set)
 
 
-class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger):
+class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, LeaseLedger):
     """Durable record of uploads, batches, outcomes and leases. Safe for several processes and threads."""
 
     # ---------------------------------------------------------------- uploads
@@ -306,33 +306,6 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger):
                 for row in connection.execute(statement):
                     lacking.setdefault(row.media_id, set()).add(asset)
         return lacking
-
-    # ---------------------------------------------------------------- leases
-
-    @contextmanager
-    def lease(self, name: str, holder: str, ttl: timedelta = timedelta(minutes=30)) -> Iterator[bool]:
-        """Hold an exclusive lease for the body; yields whether it was obtained.
-
-        A holder that dies keeps it until ``ttl`` has passed.
-        """
-        now = datetime.now(UTC)
-        table = schema.lease
-        statement = self._insert(table).values(name=name, holder=holder, expires_at=now + ttl)
-        with self._transaction() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[table.c.name],
-                    set_={"holder": holder, "expires_at": now + ttl},
-                    where=(table.c.expires_at < now) | (table.c.holder == holder),
-                )
-            )
-            obtained = connection.scalar(sa.select(table.c.holder).where(table.c.name == name)) == holder
-        try:
-            yield obtained
-        finally:
-            if obtained:
-                with self._transaction() as connection:
-                    connection.execute(sa.delete(table).where(table.c.name == name, table.c.holder == holder))
 
 
 def _compare(

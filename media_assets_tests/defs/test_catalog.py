@@ -109,6 +109,15 @@ def test_two_compactions_do_not_run_at_once(world: World, drop: Drop) -> None:
     assert world.tick("catalog_sensor").skip_message == "A compaction is running."
 
 
+def test_a_compaction_follows_one_whose_process_was_killed(world: World, drop: Drop) -> None:
+    drop({"a.jpg": jpeg(1)})
+    world.ingest()
+    killed = f"{socket.gethostname()}:1:1.00:0badcafe"  # process 1 did not start in 1970
+    abandoned = world.library.ledger.lease("catalog", killed)
+    assert abandoned.__enter__()
+    assert world.run({}, job="catalog_job").success
+
+
 @pytest.mark.parametrize("first_to_see", ["inbox_sensor", "catalog_sensor"])
 def test_a_compaction_whose_process_died_is_started_again_at_once(world: World, drop: Drop, first_to_see: str) -> None:
     """Whichever sensor finds the dead run: after a power cut nobody waits as after a damaged table."""

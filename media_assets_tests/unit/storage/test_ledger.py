@@ -413,6 +413,17 @@ def test_a_lease_whose_holder_died_expires_and_its_ghost_does_not_release_the_ne
     keeper.__exit__(None, None, None)
 
 
+def test_a_lease_of_a_dead_holder_is_free_at_once(ledger: Ledger) -> None:
+    abandoned = ledger.lease("catalog", "dead")
+    assert abandoned.__enter__()
+    with ledger.lease("catalog", "two", is_dead=lambda holder: holder == "somebody else") as obtained:
+        assert not obtained
+    with ledger.lease("catalog", "two", is_dead=lambda holder: holder == "dead") as obtained:
+        assert obtained
+        with ledger.lease("catalog", "three", is_dead=lambda holder: holder == "dead") as third:
+            assert not third
+
+
 # ---------------------------------------------------------------- the database
 
 
