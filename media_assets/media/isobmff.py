@@ -39,13 +39,11 @@ class MovieBoxes:
     """Top-level structure of an MP4 family video.
 
     Attributes:
-        has_index: There is a ``moov`` box.
         is_fragmented: There is a ``moof`` box, so the header does not know the duration.
         data_runs_past_end: The last ``mdat`` claims more bytes than the file has; the sample table must be asked
             whether any sample is missing.
     """
 
-    has_index: bool
     is_fragmented: bool
     data_runs_past_end: bool
 
@@ -125,7 +123,7 @@ def read_movie_boxes(path: Path) -> MovieBoxes:
             "The video has no index (moov box): the recording or the upload was cut. Upload the file again.",
             "decode",
         )
-    return MovieBoxes(True, b"moof" in kinds, data_runs_past_end)
+    return MovieBoxes(b"moof" in kinds, data_runs_past_end)
 
 
 def read_still_boxes(path: Path) -> StillBoxes:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MAX_SIDECAR_BYTES = 2**20
+"""Size of a sidecar file; real ones have a few kilobytes, edit histories some hundred."""
+
 
 @dataclass(frozen=True)
 class Limits:

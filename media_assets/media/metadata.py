@@ -13,6 +13,7 @@ from media_assets.media.claims import Claims
 from media_assets.media.exif import ExifData
 from media_assets.media.exif_claims import exif_claims
 from media_assets.media.iptc import iptc_claims
+from media_assets.media.limits import MAX_SIDECAR_BYTES
 from media_assets.media.picture_text import text_claims
 from media_assets.media.tags import tags_to_json
 from media_assets.media.takeout import takeout_claims
@@ -20,9 +21,6 @@ from media_assets.media.timezones import zone_at
 from media_assets.media.trust import SOURCES, merge_fields, merge_time
 from media_assets.media.xmp import xmp_claims
 from media_assets.media.xmp_packet import is_packet
-
-MAX_SIDECAR_BYTES = 1024 * 1024
-"""Longest sidecar file that is read."""
 
 
 def picture_claims(

@@ -85,6 +85,10 @@ MRW = _raw("mrw", "Minolta")
 X3F = _raw("x3f", "Sigma")
 RAW = Sniffed("image", "raw", "image/x-raw", "raw", "a camera raw picture", is_raw=True)
 
+_MAKERS = (DNG, CR2, CR3, CRW, NEF, NRW, ARW, SR2, ORF, RW2, RAF, PEF, SRW, DCR, ERF, THREEFR, IIQ, MEF, MRW, X3F)
+RAW_FORMATS = frozenset(one.format for one in (*_MAKERS, RAW))
+"""Names of the formats of camera raw files."""
+
 MP4 = Sniffed("video", "mp4", "video/mp4", "mp4", "an MP4 video")
 M4V = Sniffed("video", "mp4", "video/x-m4v", "m4v", "an M4V video")
 F4V = Sniffed("video", "mp4", "video/mp4", "f4v", "a Flash MP4 video")

@@ -149,16 +149,6 @@ def parse_iso_datetime(text: str) -> datetime | None:
     return parsed
 
 
-def from_local_with_offset(text: str, source: str) -> CaptureTime | None:
-    """Return the time of ``com.apple.quicktime.creationdate``: wall time with its offset, as the phone showed it."""
-    parsed = parse_iso_datetime(text)
-    if parsed is None:
-        return None
-    offset = parsed.utcoffset()
-    minutes = None if offset is None else round(offset.total_seconds() / 60)
-    return capture_time(parsed.replace(tzinfo=None), minutes, source)
-
-
 def from_utc(text: str, source: str) -> CaptureTime | None:
     """Return a time that is stored in UTC (``mvhd``, Matroska ``DateUTC``), as written: UTC wall time, offset 0.
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
+from media_assets.media.signatures import RAW_FORMATS
 from media_assets.pipeline.assets import METADATA, TABLE_OF
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import is_dead_holder, new_holder
@@ -30,12 +31,6 @@ MAX_APART = timedelta(days=1)
 
 _STILLS = {"heic": 0, "heif": 0, "jpeg": 1}  # the first choice first: where there is a HEIC, the JPEG is an export
 _RAW_COMPANIONS = {"jpeg": 0, "heic": 1, "heif": 1}
-_RAWS = frozenset(
-    (
-        *("3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "iiq", "mef", "mrw"),
-        *("nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "sr2", "srw", "x3f"),
-    )
-)
 _CLIPS = frozenset({"mov", "mp4"})
 
 _EXTENSION = re.compile(r"(.+)\.[^.]{1,8}", re.DOTALL)
@@ -133,7 +128,7 @@ def _same_name(files: Sequence[PairFacts]) -> Iterator[_Edge]:
 
 def _raw_and_still(files: Sequence[PairFacts]) -> Iterator[_Edge]:
     for group in _by_name(files):
-        raws = [one for one in group if one.format in _RAWS]
+        raws = [one for one in group if one.format in RAW_FORMATS]
         for raw, still in _crossed(raws, [one for one in group if one.format in _RAW_COMPANIONS]):
             if _same_day(raw, still):
                 yield raw, still

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from media_assets.media.errors import ContentError
+from media_assets.media.limits import MAX_SIDECAR_BYTES
 from media_assets.pipeline.assets import REJECTED_TABLE
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.retries import with_retries
@@ -21,9 +22,6 @@ from media_assets.storage.tables import PartWriter
 
 MAX_SIDECARS = 4
 """Sidecars of one file that are read; the most trusted ones."""
-
-MAX_SIDECAR_BYTES = 2**20
-"""Larger ones are not read: XMP of cameras and editors has kilobytes."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 import dagster as dg
 import pytest
 
+from media_assets.media.limits import MAX_SIDECAR_BYTES
 from media_assets.pipeline import sidecars, stages
-from media_assets.pipeline.sidecars import MAX_SIDECAR_BYTES
 from media_assets.storage import catalog, keys
 from media_assets.storage.errors import StoreUnreachable
 from media_assets_tests.conftest import Drop

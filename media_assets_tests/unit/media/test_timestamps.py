@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from media_assets.media.timestamps import (
     CaptureTime,
     capture_time,
-    from_local_with_offset,
     from_utc,
     is_blank_date,
     is_possible,
@@ -85,13 +84,6 @@ def test_utc_only_with_an_offset(local: datetime, offset: int | None) -> None:
 def test_years_without_utc_keep_their_wall_time() -> None:
     found = capture_time(datetime(9999, 12, 31, 23, 59), -60, "test")
     assert (found.utc, found.utc_offset_minutes) == (None, -60)
-
-
-def test_apple_creation_date_has_wall_time_and_offset() -> None:
-    found = from_local_with_offset("2016-02-02T10:51:27-0700", "quicktime:creationdate")
-    assert found is not None
-    assert (found.local, found.utc_offset_minutes) == (datetime(2016, 2, 2, 10, 51, 27), -420)
-    assert found.utc == datetime(2016, 2, 2, 17, 51, 27, tzinfo=UTC)
 
 
 def test_creation_time_is_kept_as_written_in_utc() -> None:
