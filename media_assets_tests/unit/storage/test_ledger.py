@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,36 +16,16 @@ from media_assets.storage import keys
 from media_assets.storage.errors import LedgerError
 from media_assets.storage.inbox import InboxObject
 from media_assets.storage.ledger import Ledger
-from media_assets.storage.ledger_schema import Batch, MediaEntry, Outcome, OutcomeState
+from media_assets.storage.ledger_schema import Batch, Outcome, OutcomeState
+from media_assets_tests.unit.storage.uploads import MODIFIED, entry_of, upload
 
 INBOX = "file:///in"
 OTHER = "file:///other"
-MODIFIED = datetime(2026, 5, 1, tzinfo=UTC)
 SHA_A, SHA_B = "a" * 64, "b" * 64
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'state' / 'ledger.db'}"
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    opened = Ledger(url)
-    yield opened
-    opened.close()
-
-
-def upload(key: str, etag: str = "1", size_bytes: int = 10, problem: ReasonCode | None = None) -> InboxObject:
-    return InboxObject(key, etag, size_bytes, MODIFIED, problem, None if problem is None else "Rename it.")
 
 
 def record(ledger: Ledger, *objects: InboxObject, inbox: str = INBOX, take_over: bool = True) -> int:
     return ledger.record_page(inbox, objects, None, take_over=take_over).new
-
-
-def entry_of(ledger: Ledger, key: str) -> MediaEntry:
-    return ledger.entries([keys.media_id(key)])[keys.media_id(key)]
 
 
 def accept(ledger: Ledger, key: str, sha256: str = SHA_A) -> None:

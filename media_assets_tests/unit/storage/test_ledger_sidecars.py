@@ -1,9 +1,5 @@
 """Sidecars in the ledger, and ledgers of the version that did not know them; on SQLite."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
@@ -12,34 +8,15 @@ from media_assets.storage import keys, ledger_schema
 from media_assets.storage.errors import LedgerError
 from media_assets.storage.inbox import InboxObject
 from media_assets.storage.ledger import Ledger, PageResult
-from media_assets.storage.ledger_schema import MediaEntry, Outcome, SidecarUse
+from media_assets.storage.ledger_schema import Outcome, SidecarUse
+from media_assets_tests.unit.storage.uploads import MODIFIED, entry_of, upload
 
 INBOX, OTHER = "file:///in", "file:///other"
-AT = datetime(2026, 5, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    opened = Ledger(url)
-    yield opened
-    opened.close()
-
-
-def upload(key: str, etag: str = "1", size_bytes: int = 10, problem: ReasonCode | None = None) -> InboxObject:
-    return InboxObject(key, etag, size_bytes, AT, problem, None if problem is None else "Rename it.")
+AT = MODIFIED
 
 
 def record(ledger: Ledger, *objects: InboxObject, inbox: str = INBOX, take_over: bool = True) -> PageResult:
     return ledger.record_page(inbox, objects, None, take_over=take_over)
-
-
-def entry_of(ledger: Ledger, key: str) -> MediaEntry:
-    return ledger.entries([keys.media_id(key)])[keys.media_id(key)]
 
 
 def uses(ledger: Ledger, key: str) -> list[SidecarUse]:
