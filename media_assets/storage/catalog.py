@@ -14,16 +14,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, ValidationError
 
 from media_assets.storage import keys
+from media_assets.storage.current_rows import current_rows
 from media_assets.storage.errors import CatalogError, ObjectMissing, StoreFull
 from media_assets.storage.objects import ObjectStore
 from media_assets.storage.schemas import TABLES, Table, table_named
@@ -252,7 +251,7 @@ def _rewrite_month(store: ObjectStore, table: Table, key: str, old: _Month | Non
             sources.append((part.n, read_part(store, part_key)))
     data = pa.concat_tables([table.schema.empty_table(), *(rows for _, rows in sources)])
     numbers = np.repeat([n for n, _ in sources], [rows.num_rows for _, rows in sources]).astype(np.int64)
-    order = _current_rows(table, data, numbers, pa.concat_tables(removed))
+    order = current_rows(table, data, numbers, pa.concat_tables(removed))
     size_bytes, sha256 = _write(store, key, data, order)
     return _Month(
         file=key,
@@ -275,54 +274,6 @@ def _read_base(store: ObjectStore, table: Table, old: _Month, gone: Collection[s
             f"{old.file} is damaged and {len(gone)} of its parts are gone, so that it cannot be made again. "
             "Restore it from a backup."
         ) from error
-
-
-def _current_rows(
-    table: Table, data: pa.Table, numbers: npt.NDArray[np.int64], removed: pa.Table
-) -> npt.NDArray[np.int64]:
-    """Positions of the current rows in ``data``, in the order of the table's key.
-
-    Args:
-        table: The table.
-        data: All rows that may be current.
-        numbers: Number of the part of each row; -1 for rows that were absorbed before.
-        removed: Tombstones.
-    """
-    if data.num_rows == 0:
-        return np.empty(0, np.int64)
-    ids, code = _ranks(data["media_id"])
-    _, run = _ranks(data["run_id"])
-    computed_at = _microseconds(data["computed_at"])
-    # The last row of each id belongs to its latest computation; with it stand all rows of the same time and part.
-    by_age = np.lexsort((numbers, run, computed_at, code))
-    last = by_age[np.append(np.diff(code[by_age]) != 0, True)]
-    winner = last[code]  # last is in the order of code, which counts from 0 without gaps
-    keep = (computed_at == computed_at[winner]) & (run == run[winner]) & (numbers == numbers[winner])
-    gone_at = np.full(len(ids), np.iinfo(np.int64).min)
-    target = _positions(removed["media_id"], ids)
-    np.maximum.at(gone_at, target[target >= 0], _microseconds(removed["computed_at"])[target >= 0])
-    kept = np.nonzero(keep & (computed_at > gone_at[code]))[0]
-    order = data.select(list(table.key)).take(kept)
-    position = pc.sort_indices(order, sort_keys=[(name, "ascending") for name in table.key])
-    return kept[position.to_numpy().astype(np.int64)]
-
-
-def _ranks(column: "pa.ChunkedArray[Any]") -> tuple["pa.Array[Any]", npt.NDArray[np.int64]]:
-    """Distinct values of a column, sorted, and for each row the position of its value in them."""
-    unique: Any = column.unique()  # pyarrow-stubs takes it for a ChunkedArray
-    values: pa.Array[Any] = unique.take(pc.sort_indices(unique))
-    return values, _positions(column, values)
-
-
-def _positions(column: "pa.ChunkedArray[Any]", values: "pa.Array[Any]") -> npt.NDArray[np.int64]:
-    """Position in ``values`` for each row of the column, -1 where it is not among them."""
-    found: Any = pc.index_in(column, value_set=values)  # chunked as its input is, other than in pyarrow-stubs
-    positions: npt.NDArray[np.int64] = found.fill_null(-1).to_numpy().astype(np.int64)
-    return positions
-
-
-def _microseconds(column: "pa.ChunkedArray[Any]") -> npt.NDArray[np.int64]:
-    return column.cast(pa.int64()).to_numpy()
 
 
 def _write(store: ObjectStore, key: str, data: pa.Table, order: npt.NDArray[np.int64]) -> tuple[int, str]:

@@ -58,12 +58,15 @@ class Table:
         grain: What one row is.
         key: Columns that identify a current row; the first is ``media_id``.
         columns: In the order of the files; the common columns come first.
+        split: Column by which several assets share the table, each replacing its own rows of a media file only, and
+            the asset of rows in which it is null. ``None``: a computation replaces all rows of its media file.
     """
 
     name: str
     grain: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    split: tuple[str, str] | None = None
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -229,19 +232,31 @@ _METADATA = (
 
 _RENDITIONS = (
     *_common(),
-    _required("kind", _STRING, "`thumb_150`, `thumb_300`, `thumb_600`, `thumb_1200` or `preview`.", "thumbnails"),
+    _required(
+        "kind",
+        _STRING,
+        "`thumb_150`, `thumb_300`, `thumb_600`, `thumb_1200`, `preview` (of videos: of the poster); `optimized`, one "
+        "row per format; of videos `storyboard`, `animated_preview`, `clip`.",
+        "ingest",
+    ),
     _required("path", _STRING, "Key of the rendition in the library.", "object store"),
     Column("public_url", _STRING, "Lasting address for browsers. Null: the library has none.", "configuration"),
     _required("format", _STRING, "Short name of the format.", "encoder"),
     _required("width_px", _INT, "Width of the rendition.", "encoder", "px"),
     _required("height_px", _INT, "Height of the rendition.", "encoder", "px"),
     _required("size_bytes", _INT, "Length of the rendition.", "encoder", "bytes"),
-    _later("crop_x_px", _INT, "Left edge of the crop in the upright original.", "cropper", "px"),
-    _later("crop_y_px", _INT, "Top edge of the crop in the upright original.", "cropper", "px"),
-    _later("crop_width_px", _INT, "Width of the crop in the upright original.", "cropper", "px"),
-    _later("crop_height_px", _INT, "Height of the crop in the upright original.", "cropper", "px"),
+    Column("crop_x_px", _INT, "Left edge of the crop in the upright original. Null: all is shown.", "cropper", "px"),
+    Column("crop_y_px", _INT, "Top edge of the crop in the upright original. Null: all is shown.", "cropper", "px"),
+    Column("crop_width_px", _INT, "Width of the crop in the upright original. Null: all is shown.", "cropper", "px"),
+    Column("crop_height_px", _INT, "Height of the crop in the upright original. Null: all is shown.", "cropper", "px"),
     _required("crop_reason", _STRING, "`faces`, `entropy`, `center`, or `none`: not cropped.", "cropper"),
-    _later("ssim", _FLOAT, "Structural similarity to the original at the same size, 0-1.", "optimizer"),
+    Column("ssim", _FLOAT, "Structural similarity to the original at the same size, 0-1. Null: not measured.", "SSIM"),
+    Column("asset", _STRING, "Asset that made it: `thumbnails` or `optimized`. Null: `thumbnails`.", "ingest"),
+    Column("quality", _INT, "Quality that the encoder was told, on its own scale. Null: there is none.", "encoder"),
+    Column(
+        "thumbhash", _STRING, "ThumbHash of what is shown, base64: a placeholder while pictures load.", "thumbnails"
+    ),
+    Column("duration_s", _FLOAT, "Length of a clip or animation. Null: a still.", "encoder", "s"),
 )
 
 _REJECTED = (
@@ -264,7 +279,13 @@ TABLES: dict[str, Table] = {
     for table in (
         Table("files", "One row per accepted media file.", ("media_id",), _FILES),
         Table("metadata", "One row per accepted media file: what the file says of itself.", ("media_id",), _METADATA),
-        Table("renditions", "One row per rendition of a media file.", ("media_id", "kind"), _RENDITIONS),
+        Table(
+            "renditions",
+            "One row per rendition of a media file.",
+            ("media_id", "kind", "format"),
+            _RENDITIONS,
+            split=("asset", "thumbnails"),
+        ),
         Table("rejected", "One row per media file whose present upload is rejected.", ("media_id",), _REJECTED),
     )
 }

@@ -23,9 +23,13 @@ REMOVED_SCHEMA = pa.schema(
     (
         pa.field("media_id", pa.string(), nullable=False),
         pa.field("computed_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("asset", pa.string()),
     )
 )
-"""Schema of a part of tombstones: all rows of ``media_id`` computed at ``computed_at`` or before are gone."""
+"""Schema of a part of tombstones: all rows of ``media_id`` computed at ``computed_at`` or before are gone.
+
+In a table that assets share (``Table.split``) only those of ``asset``, where it is not null.
+"""
 
 
 class PartWriter:
@@ -73,7 +77,9 @@ class PartWriter:
             )
         return self._put(table, month, data, removed=False)
 
-    def remove(self, table: str, month: str, media_ids: Iterable[str], computed_at: datetime) -> str:
+    def remove(
+        self, table: str, month: str, media_ids: Iterable[str], computed_at: datetime, *, asset: str | None = None
+    ) -> str:
         """Write tombstones: rows of ``media_ids`` computed at ``computed_at`` or before are no longer current.
 
         Args:
@@ -81,19 +87,23 @@ class PartWriter:
             month: Month in which the media files were first seen, ``yyyy-mm``.
             media_ids: At least one; whether they have rows does not matter.
             computed_at: Aware time.
+            asset: Only rows of this asset, in a table that assets share; ``None``: all rows.
 
         Returns:
             Key of the part.
 
         Raises:
             StorageError: The store refused the part; nothing was written.
-            ValueError: There are no media ids, ``computed_at`` is naive, or ``month`` is none.
+            ValueError: There are no media ids, ``computed_at`` is naive, ``month`` is none, or assets do not share
+                the table.
         """
         ids = sorted(set(media_ids))
         if not ids or computed_at.tzinfo is None:
             raise ValueError("remove needs at least one media id and an aware time")
-        table_named(table)
-        data = pa.table({"media_id": ids, "computed_at": [computed_at] * len(ids)}, schema=REMOVED_SCHEMA)
+        if asset is not None and table_named(table).split is None:
+            raise ValueError(f"assets do not share table {table}")
+        columns = {"media_id": ids, "computed_at": [computed_at] * len(ids), "asset": [asset] * len(ids)}
+        data = pa.table(columns, schema=REMOVED_SCHEMA)
         return self._put(table, month, data, removed=True)
 
     def _put(self, table: str, month: str, data: pa.Table, *, removed: bool) -> str:

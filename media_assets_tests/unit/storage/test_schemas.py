@@ -40,7 +40,7 @@ def arrow_types(annotation: Any, column: Column) -> pa.DataType:
     [
         (Metadata, "metadata", set()),
         (FileFacts, "files", {"extension"}),  # part of original_path
-        (Rendition, "renditions", {"file_name"}),  # a scratch file
+        (Rendition, "renditions", {"file_name", "crop"}),  # a scratch file; the columns crop_*
     ],
 )
 def test_every_field_of_the_records_has_its_column(record: type, table: str, elsewhere: set[str]) -> None:
@@ -160,7 +160,7 @@ def test_the_dictionary_has_one_line_per_column() -> None:
     assert all(line.count("|") - line.count("\\|") == 7 for line in lines)
     assert "| `size_bytes` | int64 | bytes | no |" in text
     assert "| `rating` | int64 |  | yes | Rating, 0-5; -1 is rejected by the photographer. | " in text
-    assert "| `ssim` | double |  | yes | Structural similarity to the original at the same size, 0-1. *Always" in text
+    assert "| `ssim` | double |  | yes | Structural similarity to the original at the same size, 0-1. Null" in text
     assert all(f"\n## {name}\n" in text for name in TABLES)
 
 

@@ -1,6 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,15 +7,10 @@ import pytest
 
 from media_assets.storage import keys
 from media_assets.storage.errors import CatalogError
-from media_assets.storage.objects import ObjectStore, open_store
+from media_assets.storage.objects import ObjectStore
 from media_assets.storage.schemas import TABLES
 from media_assets.storage.tables import REMOVED_SCHEMA, PartWriter, list_parts, read_part, read_parts
 from media_assets_tests.unit.storage.table_rows import EPOCH, at, renditions, row
-
-
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return open_store(str(tmp_path / "library") if request.param == "local" else "memory://")
 
 
 def put(store: ObjectStore, key: str, data: pa.Table) -> None:
@@ -94,15 +88,17 @@ def test_tombstones_are_written_once_per_media_id(store: ObjectStore) -> None:
     data = read_part(store, key)
     assert data.schema == REMOVED_SCHEMA
     assert data.to_pylist() == [
-        {"media_id": "a-1", "computed_at": at(5)},
-        {"media_id": "b-1", "computed_at": at(5)},
+        {"media_id": "a-1", "computed_at": at(5), "asset": None},
+        {"media_id": "b-1", "computed_at": at(5), "asset": None},
     ]
+    shared = PartWriter(store, "run-1").remove("renditions", "2024-05", ["a-1"], at(5), asset="optimized")
+    assert read_part(store, shared)["asset"].to_pylist() == ["optimized"]
 
 
 def test_what_does_not_fit_is_not_written(store: ObjectStore) -> None:
     writer = PartWriter(store, "run-1")
     twice = renditions("a-1", ["preview", "preview"], 0)
-    with pytest.raises(CatalogError, match=r"key \('a-1', 'preview'\)"):
+    with pytest.raises(CatalogError, match=r"key \('a-1', 'preview', 'x'\)"):
         writer.append("renditions", "2024-05", twice)
     with pytest.raises(CatalogError, match="run-2"):
         writer.append("files", "2024-05", [row("files", run_id="run-2")])
@@ -114,6 +110,8 @@ def test_what_does_not_fit_is_not_written(store: ObjectStore) -> None:
         writer.append("files", "2024-05", [])
     with pytest.raises(ValueError, match="aware time"):
         writer.remove("files", "2024-05", ["a-1"], datetime(2024, 1, 1))  # noqa: DTZ001 - what must be refused
+    with pytest.raises(ValueError, match="do not share"):
+        writer.remove("files", "2024-05", ["a-1"], at(0), asset="optimized")
     assert list(store.list()) == []
 
 
