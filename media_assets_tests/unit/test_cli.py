@@ -142,7 +142,7 @@ def test_a_wrong_setting_is_a_usage_error(call: Call, monkeypatch: pytest.Monkey
         assert "MEDIA_ASSETS_FLUSH_FILES" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["process", "serve", "status", "rejected", "query", "doctor"])
+@pytest.mark.parametrize("command", ["process", "serve", "status", "rejected", "query", "gallery", "doctor"])
 def test_every_command_explains_itself_and_speaks_json(call: Call, command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
