@@ -31,7 +31,7 @@ def truncated_jpeg() -> bytes:
 def slow_png() -> bytes:
     """A small file that takes a decoder about a second: many pixels that compress to nothing."""
     buffer = io.BytesIO()
-    Image.new("L", (9000, 9000)).save(buffer, "PNG")
+    Image.new("L", (12000, 12000)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -32,7 +32,7 @@ from media_assets.media.picture import (
     upright_srgb,
 )
 from media_assets.media.raw import decode_raw
-from media_assets.media.resize import fit_box
+from media_assets.media.resize import WEB_ENOUGH_PX, WEB_LONGEST_PX, fit_box
 from media_assets.media.sniff import Sniffed
 from media_assets.media.strict_jpeg import ends_in_grey, is_damaged
 from media_assets.media.structure import Structure, read_structure
@@ -168,7 +168,7 @@ def _decode_open(
         frames = _count_frames(image, format_name, parts, limits)
     if format_name == "jpeg" and longest_px is not None and isinstance(image, ImageFile.ImageFile):
         # The fitted box: draft() keeps both sides at or above it; for a square it would decode a landscape in full.
-        image.draft(None, fit_box(*full_size, longest_px))
+        image.draft(None, fit_box(*full_size, WEB_ENOUGH_PX if longest_px == WEB_LONGEST_PX else longest_px))
     with codec_errors(name):
         image.load()
     # Not before: PNG may carry eXIf behind the pixels.

@@ -14,7 +14,7 @@ from media_assets.media.color import profile_name, to_srgb
 from media_assets.media.errors import ContentError, ReasonCode
 from media_assets.media.exif import ExifData
 from media_assets.media.limits import Limits
-from media_assets.media.resize import fit_box, resize_to
+from media_assets.media.resize import fit_box, reduce_towards, resize_to
 
 TRANSPOSES: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -138,15 +138,22 @@ def upright_srgb(
         warnings: Gets a sentence when the colour profile is ignored.
     """
     box = image.size if longest_px is None else fit_box(*full_size, longest_px)
+    if image.width < box[0] and image.height < box[1]:  # scaled down by its decoder, enough for the purpose
+        box = image.size
     icc = image.info.get("icc_profile") or None
     picture: Image.Image = image
-    # Modes that Pillow cannot resample well (palette, bilevel, 16 bits) become 8-bit channels first.
+    # Modes that cannot be resampled (palette, bilevel, 16 bits) become 8-bit channels first; those whose greys are
+    # scaled by the least and the greatest of all pixels do so as a whole.
     if picture.mode in {"L", "RGB", "RGBA", "CMYK"} and "transparency" not in picture.info:
         picture = resize_to(picture, box)
+    elif picture.mode not in {"I", "F", "LAB"}:
+        picture = resize_to(reduce_towards(picture, box, lambda band: to_srgb(band, None, warnings)), box)
     picture = resize_to(to_srgb(picture, icc, warnings), box)
     transpose = TRANSPOSES.get(orientation)
-    picture = picture.copy() if picture is image else picture  # the file is closed after this
-    picture = picture if transpose is None else picture.transpose(transpose)
+    if transpose is not None:
+        picture = picture.transpose(transpose)
+    elif picture is image:  # the same pixels, without the file, which is closed after this, and its notes
+        picture = image._new(image.im)
     picture.info = {}
     return picture
 

@@ -98,17 +98,37 @@ class Metadata:
     warnings: tuple[str, ...] | None = None
 
 
+CropReason = Literal["faces", "entropy", "center"]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of the upright original that a rendition shows, in whole pixels, and what it was chosen by."""
+
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+    reason: CropReason
+
+
 @dataclass(frozen=True)
 class Rendition:
-    """One encoded derived picture, written to the scratch folder of the task.
+    """One encoded derived picture or clip, written to the scratch folder of the task.
 
     Attributes:
-        kind: ``thumb_150`` ``thumb_300`` ``thumb_600`` ``thumb_1200`` or ``preview``.
-        file_name: Bare file name inside the scratch folder.
-        format: ``jpeg``.
+        kind: ``thumb_150`` ``thumb_300`` ``thumb_600`` ``thumb_1200`` ``preview``, ``optimized``, and of videos
+            ``storyboard`` ``animated_preview`` ``clip``.
+        file_name: Bare file name inside the scratch folder: the kind and the extension of the format.
+        format: ``jpeg``, ``webp``, ``avif`` or ``mp4``; copies of the file also ``png`` or ``gif``.
         width_px: Width of the encoded picture.
         height_px: Height of the encoded picture.
         size_bytes: Length of the encoded file.
+        crop: What it shows of the original; ``None``: all of it.
+        ssim: Structural similarity of the encoded picture to the original at the same size, 0-1, where measured.
+        quality: Quality that the encoder was told, on its own scale; ``None`` where there is none.
+        thumbhash: ThumbHash of what it shows, base64, for pictures that pages show before they are loaded.
+        duration_s: Length of a clip or animation in seconds.
     """
 
     kind: str
@@ -117,6 +137,11 @@ class Rendition:
     width_px: int
     height_px: int
     size_bytes: int
+    crop: Crop | None = None
+    ssim: float | None = None
+    quality: int | None = None
+    thumbhash: str | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,11 +151,13 @@ class MediaResult:
     Attributes:
         facts: What the file is.
         metadata: Present when it was asked for.
-        renditions: Present when they were asked for; in the order of their kinds.
+        renditions: Thumbnails and preview, when they were asked for; in the order of their kinds.
+        optimized: Web versions, when they were asked for; none where no encoding is smaller than the file itself.
         warnings: Recoverable oddities, for people ("EXIF date 2021:13:45 is not a date").
     """
 
     facts: FileFacts
     metadata: Metadata | None = None
     renditions: tuple[Rendition, ...] = ()
+    optimized: tuple[Rendition, ...] = ()
     warnings: tuple[str, ...] = field(default=())
