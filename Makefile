@@ -62,6 +62,18 @@ bench-bookkeeping: $(STAMP_ALL) ## Measure what Dagster's bookkeeping costs for 
 bench-metadata: $(STAMP_ALL) ## Measure files a second of type, checksum and metadata against exifread and exiftool
 	$(BIN)/python -m media_assets_tests.bench.metadata_speed
 
+.PHONY: bench-renditions
+bench-renditions: $(STAMP_ALL) ## Measure renditions, alone and through Dagster, against pyvips, Pillow and a bare script
+	$(BIN)/python -m media_assets_tests.bench.renditions $(ARGS)
+
+.PHONY: bench-web-versions
+bench-web-versions: $(STAMP_ALL) ## Measure size and similarity of the web versions on the shared corpus (ARGS="--sheet DIR")
+	$(BIN)/python -m media_assets_tests.bench.web_versions $(ARGS)
+
+.PHONY: bench-crops
+bench-crops: $(STAMP_ALL) ## Measure how much of faces and things squares keep, on the shared pictures (ARGS="--sheet DIR")
+	$(BIN)/python -m media_assets_tests.bench.crops $(ARGS)
+
 .PHONY: bench-pool
 bench-pool: $(STAMP_ALL) ## Measure what the isolation of the decoders costs
 	$(BIN)/python -m media_assets_tests.bench.pool_overhead

@@ -1,18 +1,26 @@
 """The one settings object: configuration file, then environment, then flags.
 
-A leaf module: every layer may read settings, settings import no layer but ``media.limits``. Nothing is read at import.
+A leaf module: every layer may read settings, settings import no layer but the plain data of ``media.limits`` and
+``media.rendering``. Nothing is read at import.
 """
 
 import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from media_assets.media.limits import Limits
+from media_assets.media.rendering import AnimationFormat, PictureFormat, RenderOptions
 
 CONFIG_FILE = "media_assets.toml"
 
@@ -110,6 +118,42 @@ class Settings(BaseSettings):
         5.0, le=60, description="How long a Nominatim server may be silent before its answer is given up (seconds)."
     )
 
+    thumbnail_format: PictureFormat = Field(
+        RenderOptions.thumbnail_format,
+        description="Format of the thumbnails: `jpeg` (progressive), `webp` or `avif`. The preview is always JPEG.",
+    )
+    thumbnail_squares: Annotated[tuple[Literal[150, 300, 600, 1200], ...], NoDecode] = Field(
+        (),
+        description="Thumbnails that are cut to squares, for example `150,300`. Default: none, all keep the aspect.",
+    )
+    thumbnail_crop: Literal["smart", "center"] = Field(
+        RenderOptions.thumbnail_crop,
+        description="How squares are cut: `smart` (faces, else what stands out) or `center`.",
+    )
+    thumbnail_background: str = Field(
+        RenderOptions.background,
+        pattern=r"^#[0-9a-fA-F]{6}$",
+        description="Colour under transparent parts in formats without transparency (#rrggbb).",
+    )
+    optimized_formats: Annotated[tuple[PictureFormat, ...], NoDecode] = Field(
+        RenderOptions.optimized_formats,
+        min_length=1,
+        description="Formats of the web version of a picture: any of `avif,webp,jpeg`.",
+    )
+    optimized_ssim: float = Field(
+        RenderOptions.optimized_ssim,
+        ge=0.5,
+        le=0.999,
+        description="Structural similarity (SSIM) to the original at display size that each web version reaches.",
+    )
+    optimized_animation: AnimationFormat = Field(
+        RenderOptions.animation_format, description="Format of the web version of an animation: `webp` or `mp4`."
+    )
+    clip_timeout_s: PositiveFloat = Field(
+        RenderOptions.clip_timeout_s,
+        description="Wall-clock time for the web renditions of one video; the video itself stays accepted (seconds).",
+    )
+
     max_image_bytes: PositiveInt = Field(Limits.max_image_bytes, description="Larger pictures are rejected (bytes).")
     max_video_bytes: PositiveInt = Field(Limits.max_video_bytes, description="Larger videos are rejected (bytes).")
     max_pixels: PositiveInt = Field(
@@ -118,6 +162,21 @@ class Settings(BaseSettings):
     max_frames: PositiveInt = Field(Limits.max_frames, description="Animations with more frames are rejected.")
     max_duration_s: PositiveFloat = Field(Limits.max_duration_s, description="Longer videos are rejected (seconds).")
     max_streams: PositiveInt = Field(Limits.max_streams, description="Containers with more streams are rejected.")
+
+    @field_validator("thumbnail_squares", "optimized_formats", mode="before")
+    @classmethod
+    def _splits_lists(cls, value: object) -> object:
+        """Environment variables hold lists as ``a,b``."""
+        if not isinstance(value, str):
+            return value
+        words = (word.strip() for word in value.split(","))
+        return tuple(int(word) if word.isdecimal() else word for word in words if word)
+
+    @field_validator("thumbnail_squares", "optimized_formats")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The order of writing says nothing, so equal choices give equal code versions."""
+        return tuple(sorted(set(value)))
 
     @field_validator("geocoder_url")
     @classmethod
@@ -166,7 +225,7 @@ class Settings(BaseSettings):
             return cls(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "configuration"
+            name = str(next(iter(first["loc"]), "configuration"))
             raise SettingsError(
                 f"Setting {name}: {first['msg']}. Correct it in {CONFIG_FILE} or in MEDIA_ASSETS_{name.upper()}."
             ) from None
@@ -225,6 +284,20 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """Limits that each file must meet before it is decoded."""
         return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})
+
+    @property
+    def rendering(self) -> RenderOptions:
+        """How renditions are made."""
+        return RenderOptions(
+            thumbnail_format=self.thumbnail_format,
+            thumbnail_squares=self.thumbnail_squares,
+            thumbnail_crop=self.thumbnail_crop,
+            background=self.thumbnail_background.lower(),
+            optimized_formats=self.optimized_formats,
+            optimized_ssim=self.optimized_ssim,
+            animation_format=self.optimized_animation,
+            clip_timeout_s=self.clip_timeout_s,
+        )
 
     @property
     def worker_count(self) -> int:

@@ -33,8 +33,10 @@ Secrets belong into the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY
 
 
 def _default(value: object) -> str:
-    if value is None:
+    if value is None or value == ():
         return "-"
+    if isinstance(value, tuple):
+        return f"`{','.join(map(str, value))}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, Path | SecretStr):

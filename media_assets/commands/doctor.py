@@ -20,6 +20,7 @@ from media_assets.commands.output import EXIT_FAILED, console, json_option, libr
 from media_assets.commands.status import PARTITION_LIMIT, SQLITE_PARTITION_LIMIT
 from media_assets.instance import prepare_home
 from media_assets.media.errors import MediaError
+from media_assets.models.faces import load_face_finder
 from media_assets.pipeline.confinement import ISOLATION
 from media_assets.pipeline.consistency import find_inconsistencies
 from media_assets.pipeline.library import CompactionBusyError, Library
@@ -35,6 +36,9 @@ _PACKAGES = (
     "Pillow",
     "pillow-heif",
     "av",
+    "ajpegli",
+    "pyvips-binary",
+    "opencv-python-headless",
     "pyarrow",
     "duckdb",
     "obstore",
@@ -112,6 +116,12 @@ def _codecs(library: Library, deep: bool) -> Iterator[Finding]:
             path.write_bytes(data.getvalue())
             task = Task(path, scratch, f"probe.{name.lower()}", metadata=True, renditions=True)
             pool.submit(task).result()
+    faces = load_face_finder().reason
+    yield Finding(
+        "faces",
+        "warning" if faces else "ok",
+        f"Squares are cut without looking for faces: {faces}." if faces else "squares are cut around faces",
+    )
     avif = "with AVIF" if features.check("avif") else "without AVIF"
     yield Finding("codecs", "ok", f"{library.settings.worker_count} decoder processes; JPEG, PNG, WebP, HEIC; {avif}")
     lacking = sorted(ISOLATION - (pool.isolation or frozenset()))

@@ -8,6 +8,7 @@ from media_assets.defs.jobs import catalog_job, ingest_job
 from media_assets.defs.resources import library_resource
 from media_assets.defs.sensors import build_sensors
 from media_assets.pipeline.library import Library
+from media_assets.pipeline.recipe import recipe_of
 from media_assets.settings import Settings
 
 
@@ -22,7 +23,7 @@ def build_definitions(*, library: Library | None = None) -> dg.Definitions:
     """
     settings = library.settings if library is not None else Settings.load()
     return dg.Definitions(
-        assets=[build_ingest(settings.geocoder), catalog],
+        assets=[build_ingest(recipe_of(settings)), catalog],
         jobs=[ingest_job, catalog_job],
         sensors=build_sensors(settings.sensor_interval_s),
         resources={"library": library if library is not None else library_resource},

@@ -5,7 +5,7 @@ The checks that Dagster counts look at all files of a run, or at the whole libra
 and name the partitions that did not pass. Why it is so: docs/decisions.md.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import dagster as dg
 
 from media_assets.media.plausibility import TimeAndPlace, doubts_about_position, doubts_about_time
-from media_assets.media.resize import RENDITION_SIZES, fit_box
-from media_assets.pipeline.assets import METADATA, ORIGINAL, REJECTED_TABLE, THUMBNAILS
+from media_assets.media.records import Crop, Rendition
+from media_assets.media.rendition_doubts import doubts_about_thumbnail, doubts_about_web_version
+from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, REJECTED_TABLE, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.storage import catalog
@@ -49,7 +50,13 @@ INGEST_CHECKS = (
     dg.AssetCheckSpec(
         "dimensions_match",
         asset=THUMBNAILS,
-        description="Every rendition has the size of the upright original fitted into its box.",
+        description="Every thumbnail has the size of the upright original fitted into its box, or of its square.",
+    ),
+    dg.AssetCheckSpec(
+        "web_version_fits",
+        asset=OPTIMIZED,
+        description="No web version of a picture is larger than 2048 px, nor larger than the file that it stands for, "
+        "nor less similar to it than SSIM 0.95; no web version was given up.",
     ),
 )
 
@@ -58,8 +65,12 @@ CATALOG_CHECK = dg.AssetCheckSpec(
 )
 
 _ASSET_OF = {spec.name: spec.asset_key.to_user_string() for spec in INGEST_CHECKS}
-_SEVERITY = dict.fromkeys(("decodable", "plausible_time", "plausible_position"), dg.AssetCheckSeverity.WARN)
-_LONGEST_PX = {size.kind: size.longest_px for size in RENDITION_SIZES}
+_WARNINGS = ("decodable", "plausible_time", "plausible_position", "web_version_fits")
+_SEVERITY = dict.fromkeys(_WARNINGS, dg.AssetCheckSeverity.WARN)
+_RENDITION_COLUMNS = (
+    *("kind", "path", "format", "width_px", "height_px", "size_bytes", "ssim"),
+    *("crop_x_px", "crop_y_px", "crop_width_px", "crop_height_px", "crop_reason"),
+)
 _JUDGED = tuple(one.name for one in fields(TimeAndPlace))
 
 Verdicts = Mapping[str, tuple[str, ...]]
@@ -83,13 +94,21 @@ def verdicts(outcome: FileOutcome, now: datetime) -> Verdicts:
     metadata = outcome.result.metadata
     if METADATA in outcome.assets and metadata is not None:
         found |= _doubts(TimeAndPlace(**{name: getattr(metadata, name) for name in _JUDGED}), now)
+    facts = outcome.result.facts
     if THUMBNAILS in outcome.assets:
-        facts = outcome.result.facts
+        size = (facts.width_px, facts.height_px)
         found["dimensions_match"] = tuple(
-            f"{one.kind} is {one.width_px} x {one.height_px} px."
-            for one in outcome.renditions
-            if fit_box(facts.width_px, facts.height_px, _LONGEST_PX[one.kind]) != (one.width_px, one.height_px)
+            doubt for one in outcome.renditions_of(THUMBNAILS) for doubt in doubts_about_thumbnail(one.made, size)
         )
+    if OPTIMIZED in outcome.assets:
+        source_bytes = outcome.size_bytes or 0
+        found["web_version_fits"] = tuple(
+            doubt
+            for one in outcome.renditions_of(OPTIMIZED)
+            for doubt in doubts_about_web_version(one.made, source_bytes)
+        )
+    elif OPTIMIZED in outcome.given_up:
+        found["web_version_fits"] = (str(outcome.given_up[OPTIMIZED].reason),)
     return found
 
 
@@ -143,13 +162,13 @@ class CheckFacts:
                 if len(self.listed[name]) < _LISTED:
                     self.listed[name].append((media_id, reasons, has_partition))
 
-    def add_outcomes(self, outcomes: Iterable[FileOutcome], now: datetime) -> None:
-        """Judge and count a chunk."""
-        for outcome in outcomes:
+    def add_outcomes(self, outcomes: Sequence[FileOutcome], judged: Sequence[Verdicts]) -> None:
+        """Count the verdicts on a chunk, which stand in the order of its outcomes."""
+        for outcome, found in zip(outcomes, judged, strict=True):
             # A refused file that was never accepted loses its partition when its batch is closed.
             self.add(
                 outcome.entry.media_id,
-                verdicts(outcome, now),
+                found,
                 has_partition=outcome.state != "rejected" or outcome.entry.original_key is not None,
             )
 
@@ -195,15 +214,15 @@ def facts_of_library(library: Library, names: Iterable[str], now: datetime) -> C
         for row in _rows(library, "metadata", ["media_id", *_JUDGED]):
             found = _doubts(TimeAndPlace(**{name: row[name] for name in _JUDGED}), now)
             facts.add(row["media_id"], {name: found[name] for name in wanted & found.keys()})
-    if wanted & {"decodable", "checksum_matches", "dimensions_match"}:
-        columns = ["media_id", "sha256", "original_path", "width_px", "height_px"]
+    if wanted & {"decodable", "checksum_matches", "dimensions_match", "web_version_fits"}:
+        columns = ["media_id", "sha256", "original_path", "width_px", "height_px", "size_bytes"]
         files = {row["media_id"]: row for row in _rows(library, "files", columns)}
         if "decodable" in wanted:
             facts.checked["decodable"] += len(files)
         if "checksum_matches" in wanted:
             _check_originals(library, files, facts)
-        if "dimensions_match" in wanted:
-            _check_renditions(library, files, facts)
+        if wanted & {"dimensions_match", "web_version_fits"}:
+            _check_renditions(library, files, wanted, facts)
     return facts
 
 
@@ -225,13 +244,34 @@ def _check_originals(library: Library, files: Mapping[str, Mapping[str, Any]], f
         facts.add(media_id, {"checksum_matches": reasons})
 
 
-def _check_renditions(library: Library, files: Mapping[str, Mapping[str, Any]], facts: CheckFacts) -> None:
-    wrong: dict[str, list[str]] = {}
-    for row in _rows(library, "renditions", ["media_id", "kind", "width_px", "height_px"]):
-        of_file = wrong.setdefault(row["media_id"], [])
+def _check_renditions(
+    library: Library, files: Mapping[str, Mapping[str, Any]], wanted: Collection[str], facts: CheckFacts
+) -> None:
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in _rows(library, "renditions", ["media_id", "asset", *_RENDITION_COLUMNS]):
         file = files.get(row["media_id"])
-        box = fit_box(file["width_px"], file["height_px"], _LONGEST_PX[row["kind"]]) if file is not None else None
-        if box != (row["width_px"], row["height_px"]):
-            of_file.append(f"{row['kind']} is {row['width_px']} x {row['height_px']} px.")
-    for media_id, reasons in wrong.items():
-        facts.add(media_id, {"dimensions_match": tuple(reasons)})
+        name = "web_version_fits" if row["asset"] == OPTIMIZED else "dimensions_match"
+        if name not in wanted:
+            continue
+        reasons = found.setdefault(name, {}).setdefault(row["media_id"], [])
+        if file is None:
+            reasons.append(f"{row['kind']} belongs to no accepted file.")
+            continue
+        made = _rendition(row)
+        if row["asset"] == OPTIMIZED:
+            reasons += doubts_about_web_version(made, file["size_bytes"])
+        else:
+            reasons += doubts_about_thumbnail(made, (file["width_px"], file["height_px"]))
+    for name, by_file in found.items():
+        for media_id, reasons in by_file.items():
+            facts.add(media_id, {name: tuple(reasons)})
+
+
+def _rendition(row: Mapping[str, Any]) -> Rendition:
+    """A row of table ``renditions`` as the record that the judgement takes."""
+    crop = None
+    if row["crop_width_px"] is not None:
+        left, top, width, height = (row[f"crop_{name}_px"] for name in ("x", "y", "width", "height"))
+        crop = Crop(left, top, width, height, row["crop_reason"])
+    facts = {name: row[name] for name in ("kind", "format", "width_px", "height_px", "size_bytes", "ssim")}
+    return Rendition(file_name=row["path"].rpartition("/")[2], crop=crop, **facts)

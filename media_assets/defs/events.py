@@ -5,15 +5,16 @@ op yields none and logs these instead (DESIGN.md section 2).
 """
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import dagster as dg
 
-from media_assets.defs.checks import verdicts, verdicts_text
-from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS, code_version, data_version
+from media_assets.defs.checks import Verdicts, verdicts_text
+from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS, code_version, data_version
 from media_assets.pipeline.batch import Chunk
-from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
+from media_assets.pipeline.recipe import Recipe
 
 # Literal values of Dagster's tags for a result's provenance; the constants are not part of its public API.
 _CODE_VERSION_TAG = "dagster/code_version"
@@ -25,9 +26,9 @@ _INPUT_EVENT_TAG = f"dagster/input_event_pointer/{ORIGINAL}"
 _NO_EVENT = "NULL"
 
 
-def preview_markdown(jpeg: bytes) -> dg.MarkdownMetadataValue:
+def preview_markdown(data: bytes, format_name: str) -> dg.MarkdownMetadataValue:
     """Return a picture that the UI shows without a web server for files, at a click: the text is long."""
-    return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})")
+    return dg.MetadataValue.md(f"![preview](data:image/{format_name};base64,{base64.b64encode(data).decode()})")
 
 
 def _original(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
@@ -74,26 +75,43 @@ def _metadata(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
 
 def _thumbnails(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {}
-    for rendition in outcome.renditions:
-        if rendition.data is not None:
-            metadata["preview"] = preview_markdown(rendition.data)
-    for rendition in outcome.renditions:
+    thumbnails = outcome.renditions_of(THUMBNAILS)
+    for one in thumbnails:
+        if one.data is not None:
+            metadata["preview"] = preview_markdown(one.data, one.made.format)
+    for one in thumbnails:
         # Behind a CDN the UI can show a larger picture, and shows it at once because the text is short.
-        if rendition.kind == "thumb_300" and rendition.public_url and rendition.public_url.startswith("http"):
-            metadata["preview"] = dg.MetadataValue.md(f"![preview]({rendition.public_url})")
-    metadata["renditions"] = dg.MetadataValue.md(
-        "\n".join(f"- {r.kind}: {r.width_px} x {r.height_px} px, {r.size_bytes} bytes" for r in outcome.renditions)
-    )
-    if outcome.renditions:
-        metadata["folder"] = dg.MetadataValue.text(outcome.renditions[0].key.rsplit("/", 1)[0])
-    return metadata
+        if one.made.kind == "thumb_300" and one.public_url and one.public_url.startswith("http"):
+            metadata["preview"] = dg.MetadataValue.md(f"![preview]({one.public_url})")
+    return metadata | _listed(thumbnails)
 
 
-_METADATA_OF = {ORIGINAL: _original, METADATA: _metadata, THUMBNAILS: _thumbnails}
+def _optimized(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
+    made = outcome.renditions_of(OPTIMIZED)
+    if not made:
+        return {"renditions": dg.MetadataValue.text("none: no encoding is smaller than the file itself")}
+    return _listed(made)
+
+
+def _listed(renditions: Sequence[StoredRendition]) -> dict[str, dg.MetadataValue]:
+    lines = []
+    for one in renditions:
+        made = one.made
+        ssim = f", SSIM {made.ssim:.3f}" if made.ssim is not None else ""
+        lines.append(
+            f"- {made.kind} ({made.format}): {made.width_px} x {made.height_px} px, {made.size_bytes} bytes{ssim}"
+        )
+    found: dict[str, dg.MetadataValue] = {"renditions": dg.MetadataValue.md("\n".join(lines))}
+    if renditions:
+        found["folder"] = dg.MetadataValue.text(renditions[0].key.rsplit("/", 1)[0])
+    return found
+
+
+_METADATA_OF = {ORIGINAL: _original, METADATA: _metadata, THUMBNAILS: _thumbnails, OPTIMIZED: _optimized}
 
 
 def materializations(
-    chunk: Chunk, geocoder: str, newest_original: Callable[[], int | None]
+    chunk: Chunk, judged: Sequence[Verdicts], recipe: Recipe, newest_original: Callable[[], int | None]
 ) -> Iterator[dg.AssetMaterialization]:
     """Yield the events of a chunk: none for files that were not materialized. Log each before asking for the next.
 
@@ -101,35 +119,40 @@ def materializations(
 
     Args:
         chunk: What was done.
-        geocoder: Setting of that name; part of the code version.
+        judged: Verdicts on its outcomes, in their order.
+        recipe: How the results were made.
         newest_original: Returns the number of the newest event of asset ``original``. Asked once, after the events of
             the originals were logged: results were made from the newest original of their partition up to there.
     """
-    event = partial(_event, chunk, geocoder)
-    made = [outcome for outcome in chunk.outcomes if outcome.state == "materialized" and outcome.sha256 is not None]
-    for outcome in made:
+    event = partial(_event, recipe)
+    made = [
+        (outcome, found)
+        for outcome, found in zip(chunk.outcomes, judged, strict=True)
+        if outcome.state == "materialized" and outcome.sha256 is not None
+    ]
+    for outcome, found in made:
         if ORIGINAL in outcome.assets:
-            yield event(outcome, ORIGINAL, {})
-    if all(outcome.assets <= {ORIGINAL} for outcome in made):
+            yield event(outcome, found, ORIGINAL, {})
+    if all(outcome.assets <= {ORIGINAL} for outcome, _ in made):
         return
     pointer = str(newest_original() or _NO_EVENT)
-    for outcome in made:
+    for outcome, found in made:
         for asset in sorted(outcome.assets - {ORIGINAL}):
             made_from = {_INPUT_VERSION_TAG: data_version(ORIGINAL, outcome.sha256 or ""), _INPUT_EVENT_TAG: pointer}
-            yield event(outcome, asset, made_from)
+            yield event(outcome, found, asset, made_from)
 
 
 def _event(
-    chunk: Chunk, geocoder: str, outcome: FileOutcome, asset: str, tags: Mapping[str, str]
+    recipe: Recipe, outcome: FileOutcome, found: Verdicts, asset: str, tags: Mapping[str, str]
 ) -> dg.AssetMaterialization:
-    checks = verdicts_text(verdicts(outcome, chunk.at), asset)
+    checks = verdicts_text(found, asset)
     return dg.AssetMaterialization(
         asset_key=asset,
         partition=outcome.entry.media_id,
         metadata={**_METADATA_OF[asset](outcome), **({"checks": dg.MetadataValue.md(checks)} if checks else {})},
         tags={
-            _CODE_VERSION_TAG: code_version(asset, geocoder),
-            _DATA_VERSION_TAG: data_version(asset, outcome.sha256 or "", geocoder, outcome.sidecars_version),
+            _CODE_VERSION_TAG: code_version(asset, recipe),
+            _DATA_VERSION_TAG: data_version(asset, outcome.sha256 or "", recipe, outcome.sidecars_version),
             **tags,
         },
     )

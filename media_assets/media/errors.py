@@ -36,6 +36,10 @@ class ReasonCode(StrEnum):
     NOT_A_FILE = "not_a_file"
 
 
+DECODER_DEATHS = frozenset({ReasonCode.DECODER_CRASHED, ReasonCode.DECODER_TIMEOUT, ReasonCode.DECODER_MEMORY})
+"""Reasons that only say what became of the process, not what it was doing."""
+
+
 class MediaError(Exception):
     """Root of the errors that the media layer raises."""
 

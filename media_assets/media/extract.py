@@ -7,21 +7,26 @@ process that is fed one file at a time (DESIGN.md section 10).
 import re
 import warnings as python_warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from media_assets.media.claims import Claims
+from media_assets.media.crop import FaceFinder
 from media_assets.media.decode import decode_picture
-from media_assets.media.encode import write_renditions
 from media_assets.media.errors import ContentError, ReasonCode
 from media_assets.media.file_names import file_name_claims
 from media_assets.media.limits import Limits
 from media_assets.media.metadata import describe, picture_claims, sidecar_claims
+from media_assets.media.picture import DecodedPicture
 from media_assets.media.records import FileFacts, MediaResult, Metadata, Rendition
-from media_assets.media.resize import PREVIEW_LONGEST_PX
+from media_assets.media.rendering import DEFAULT_OPTIONS, RenderOptions
+from media_assets.media.resize import PREVIEW_LONGEST_PX, WEB_LONGEST_PX
 from media_assets.media.sniff import Sniffed, sniff_file
 from media_assets.media.text import clean_text, safe_name
+from media_assets.media.thumbnails import write_thumbnails
 from media_assets.media.video import decode_video
+from media_assets.media.web_pictures import write_web_pictures
 from media_assets.media.xmp import xmp_claims
 
 _VALIDATION_LONGEST_PX = 160  # a JPEG decodes at 1/8 for this, and still reads all of its entropy-coded data
@@ -57,6 +62,9 @@ def extract(
     file_name: str,
     metadata: bool,
     renditions: bool,
+    optimized: bool = False,
+    options: RenderOptions = DEFAULT_OPTIONS,
+    find_faces: FaceFinder | None = None,
     limits: Limits,
     sidecars: tuple[Path, ...] = (),
 ) -> MediaResult:
@@ -64,10 +72,14 @@ def extract(
 
     Args:
         path: Local spool file. Its own name is never looked at and never shown.
-        scratch: Existing folder for the renditions, ``<kind>.jpg``.
+        scratch: Existing folder for the renditions, ``<kind>.<extension>``.
         file_name: The uploader's name of the file: for messages and the check of its extension.
         metadata: Whether to read descriptive metadata.
         renditions: Whether to write thumbnails and the preview. The picture is decoded for validation either way.
+        optimized: Whether to write the web versions of a picture. Those of a video take another, longer pass:
+            :func:`media_assets.media.web_video.write_web_video`.
+        options: How renditions are made.
+        find_faces: Finds the faces that squares must not cut; ``None`` leaves faces out of account.
         limits: What the file may cost.
         sidecars: Local copies of the sidecar files (XMP, Google Takeout JSON) of this file, the most trusted first.
 
@@ -78,8 +90,9 @@ def extract(
     sniffed = _identify(path, file_name, limits)
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always")
+        wanted = _Wanted(scratch, renditions, optimized, options, find_faces)
         read = _read_picture if sniffed.media_type == "image" else _read_video
-        facts, fields, claims, made, notes = read(path, scratch, sniffed, limits, renditions)
+        facts, fields, claims, made, notes = read(path, sniffed, limits, wanted)
         if metadata:
             # The facts of the decoder come last: no tag of the file overrules them.
             fields = describe(_all_claims(claims, sidecars, file_name, notes), notes) | fields
@@ -87,12 +100,35 @@ def extract(
     return MediaResult(
         facts=facts,
         metadata=Metadata(**fields, warnings=oddities or None) if metadata else None,
-        renditions=made,
+        renditions=made.thumbnails,
+        optimized=made.optimized,
         warnings=oddities,
     )
 
 
-_Parts = tuple[FileFacts, dict[str, Any], tuple[Claims, ...], tuple[Rendition, ...], list[str]]
+@dataclass(frozen=True)
+class _Wanted:
+    """Which renditions to write, where and how."""
+
+    scratch: Path
+    thumbnails: bool
+    optimized: bool
+    options: RenderOptions
+    find_faces: FaceFinder | None
+
+    @property
+    def longest_px(self) -> int:
+        """What to decode. The same for both assets: the bytes of one do not depend on whether the other is made."""
+        return WEB_LONGEST_PX if self.thumbnails or self.optimized else _VALIDATION_LONGEST_PX
+
+
+@dataclass(frozen=True)
+class _Made:
+    thumbnails: tuple[Rendition, ...] = ()
+    optimized: tuple[Rendition, ...] = ()
+
+
+_Parts = tuple[FileFacts, dict[str, Any], tuple[Claims, ...], _Made, list[str]]
 
 
 def _all_claims(
@@ -103,9 +139,8 @@ def _all_claims(
     return [*claims, *sidecar_claims(sidecars, notes), *([] if named is None else [named])]
 
 
-def _read_picture(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, renditions: bool) -> _Parts:
-    longest = PREVIEW_LONGEST_PX if renditions else _VALIDATION_LONGEST_PX
-    decoded = decode_picture(path, sniffed, limits, longest_px=longest)
+def _read_picture(path: Path, sniffed: Sniffed, limits: Limits, wanted: _Wanted) -> _Parts:
+    decoded = decode_picture(path, sniffed, limits, longest_px=wanted.longest_px)
     size = (decoded.width_px, decoded.height_px)
     is_apng = sniffed.format == "png" and decoded.is_animated
     facts = FileFacts(
@@ -137,12 +172,28 @@ def _read_picture(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, r
         "is_animated": decoded.is_animated,
         "is_motion_photo": is_motion_photo,
     }
-    made = write_renditions(decoded.picture, size, scratch) if renditions else ()
+    made = _Made(
+        write_thumbnails(decoded.picture, size, wanted.scratch, wanted.options, wanted.find_faces)
+        if wanted.thumbnails
+        else (),
+        _web_pictures(path, facts, decoded, wanted, notes) if wanted.optimized else (),
+    )
     return facts, fields, claims, made, notes
 
 
-def _read_video(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, renditions: bool) -> _Parts:
-    longest = PREVIEW_LONGEST_PX if renditions else _VALIDATION_LONGEST_PX
+def _web_pictures(
+    path: Path, facts: FileFacts, decoded: DecodedPicture, wanted: _Wanted, notes: list[str]
+) -> tuple[Rendition, ...]:
+    """Write the web versions. What is wrong behind the first frame, which was shown already, only costs these."""
+    try:
+        return write_web_pictures(path, facts, decoded, wanted.scratch, wanted.options, notes)
+    except ContentError as error:
+        notes.append(f"No web version was made. {error.message}")
+        return ()
+
+
+def _read_video(path: Path, sniffed: Sniffed, limits: Limits, wanted: _Wanted) -> _Parts:
+    longest = PREVIEW_LONGEST_PX if wanted.thumbnails else _VALIDATION_LONGEST_PX
     decoded = decode_video(path, sniffed, limits, longest_px=longest)
     size = (decoded.width_px, decoded.height_px)
     facts = FileFacts(
@@ -159,7 +210,11 @@ def _read_video(path: Path, scratch: Path, sniffed: Sniffed, limits: Limits, ren
     packet = xmp_claims(decoded.xmp, notes) if decoded.xmp else None
     claims = decoded.claims if packet is None else (*decoded.claims, packet)
     fields = {name: value for name, value in decoded.fields.items() if value is not None}
-    made = write_renditions(decoded.poster, size, scratch) if renditions else ()
+    made = _Made(
+        write_thumbnails(decoded.poster, size, wanted.scratch, wanted.options, wanted.find_faces)
+        if wanted.thumbnails
+        else ()
+    )
     return facts, fields, claims, made, notes
 
 

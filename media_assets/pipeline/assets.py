@@ -9,50 +9,57 @@ from dataclasses import asdict
 from functools import cache
 
 from media_assets.media import places
-from media_assets.media.encode import JPEG_QUALITY, JPEG_SUBSAMPLING
+from media_assets.media.encode import QUALITY_OF
 from media_assets.media.resize import RENDITION_SIZES
+from media_assets.models.faces import BUNDLED_MODEL
+from media_assets.pipeline.recipe import DEFAULT_RECIPE, Recipe
 
 ORIGINAL = "original"
 METADATA = "metadata"
 THUMBNAILS = "thumbnails"
+OPTIMIZED = "optimized"
 
-INGEST_ASSETS = (ORIGINAL, METADATA, THUMBNAILS)
+INGEST_ASSETS = (ORIGINAL, METADATA, THUMBNAILS, OPTIMIZED)
 
-TABLE_OF = {ORIGINAL: "files", METADATA: "metadata", THUMBNAILS: "renditions"}
+TABLE_OF = {ORIGINAL: "files", METADATA: "metadata", THUMBNAILS: "renditions", OPTIMIZED: "renditions"}
 REJECTED_TABLE = "rejected"
 
 # Raise a number when the result of the asset changes for the same file and the same settings.
-_ALGORITHM = {ORIGINAL: 2, METADATA: 2, THUMBNAILS: 2}
+_ALGORITHM = {ORIGINAL: 2, METADATA: 2, THUMBNAILS: 3, OPTIMIZED: 1}
 
-DEFAULT_GEOCODER = "offline"
+_THUMBNAIL_OPTIONS = ("thumbnail_format", "thumbnail_squares", "thumbnail_crop", "background")
+_OPTIMIZED_OPTIONS = ("background", "optimized_formats", "optimized_ssim", "animation_format")
 
 
-def _settings(asset: str, geocoder: str) -> object:
+def _settings(asset: str, recipe: Recipe) -> object:
     """What decides the result of ``asset`` besides its algorithm."""
+    rendering = asdict(recipe.rendering)
     if asset == THUMBNAILS:
-        return {
-            "sizes": [asdict(size) for size in RENDITION_SIZES],
-            "jpeg_quality": JPEG_QUALITY,
-            "jpeg_subsampling": JPEG_SUBSAMPLING,
-        }
+        sizes = [asdict(size) for size in RENDITION_SIZES]
+        detects = bool(recipe.rendering.thumbnail_squares) and recipe.rendering.thumbnail_crop == "smart"
+        detector = {"faces": BUNDLED_MODEL} if detects else {}
+        return {"sizes": sizes, "quality": dict(QUALITY_OF)} | detector | {name: rendering[name] for name in _THUMBNAIL_OPTIONS}
+    if asset == OPTIMIZED:
+        return {name: rendering[name] for name in _OPTIMIZED_OPTIONS}
     if asset == METADATA:
-        return {"geocoder": geocoder, "places": places.data_version() if geocoder == "offline" else None}
+        offline = recipe.geocoder == "offline"
+        return {"geocoder": recipe.geocoder, "places": places.data_version() if offline else None}
     return None
 
 
 @cache
-def code_version(asset: str, geocoder: str = DEFAULT_GEOCODER) -> str:
+def code_version(asset: str, recipe: Recipe = DEFAULT_RECIPE) -> str:
     """Return the version of what computes ``asset``: algorithm number and a hash of its settings.
 
     Args:
         asset: Name of the asset.
-        geocoder: Setting ``geocoder``; it counts for ``metadata`` only, as do the versions of the place data.
+        recipe: The settings that count; for ``metadata`` so do the versions of the place data.
     """
-    settings = json.dumps(_settings(asset, geocoder), sort_keys=True)
+    settings = json.dumps(_settings(asset, recipe), sort_keys=True)
     return f"{_ALGORITHM[asset]}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
-def data_version(asset: str, input_version: str, geocoder: str = DEFAULT_GEOCODER, sidecars: str = "") -> str:
+def data_version(asset: str, input_version: str, recipe: Recipe = DEFAULT_RECIPE, sidecars: str = "") -> str:
     """Return the Dagster data version of a result: what it was made from and by which code.
 
     The original *is* its bytes, whatever code stored them.
@@ -60,10 +67,10 @@ def data_version(asset: str, input_version: str, geocoder: str = DEFAULT_GEOCODE
     Args:
         asset: Name of the asset.
         input_version: SHA-256 of the media file.
-        geocoder: See :func:`code_version`.
+        recipe: See :func:`code_version`.
         sidecars: Version of the sidecars that were read; it counts for ``metadata`` only, "" when there were none.
     """
     if asset == ORIGINAL:
         return input_version[:32]
     made_from = f"{input_version[:16]}+{sidecars}" if sidecars and asset == METADATA else input_version[:16]
-    return f"{made_from}.{code_version(asset, geocoder)}"
+    return f"{made_from}.{code_version(asset, recipe)}"

@@ -17,12 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from media_assets.pipeline.assets import METADATA, ORIGINAL, REJECTED_TABLE
+from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, REJECTED_TABLE, TABLE_OF
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.pipeline.pairs import facts_of, match_pairs, relink
 from media_assets.pipeline.places import GeocodingStoppedError, with_places
-from media_assets.pipeline.rows import is_about_older_version, ledger_outcomes, no_longer_rejected, rows_of
+from media_assets.pipeline.rows import (
+    is_about_older_version,
+    ledger_outcomes,
+    no_longer_rejected,
+    rows_of,
+    without_web_versions,
+)
 from media_assets.pipeline.selection import RunIdentity, WorkItem
 from media_assets.pipeline.sidecars import clear_rejections
 from media_assets.pipeline.stages import (
@@ -211,6 +217,8 @@ def _flush(
         writer.append(table, month, rows)
     for month, media_ids in no_longer_rejected(outcomes).items():
         writer.remove(REJECTED_TABLE, month, media_ids, at)
+    for month, media_ids in without_web_versions(outcomes).items():
+        writer.remove(TABLE_OF[OPTIMIZED], month, media_ids, at, asset=OPTIMIZED)
     yield Chunk(outcomes, at)
     library.ledger.record_pairs(facts, partners, match_pairs)
     if is_last:

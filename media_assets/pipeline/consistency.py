@@ -6,9 +6,10 @@ Read-only. Which partitions are marked comes from the caller, so that no orchest
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from media_assets.pipeline.assets import ORIGINAL, TABLE_OF, THUMBNAILS
+from media_assets.pipeline.assets import OPTIMIZED, ORIGINAL, TABLE_OF, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.storage import catalog
+from media_assets.storage.schemas import table_named
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ def find_inconsistencies(library: Library, materialized: Mapping[str, Collection
     """
     found: list[Inconsistency] = []
     for asset, marked in materialized.items():
-        path_column = {ORIGINAL: "original_path", THUMBNAILS: "path"}.get(asset)
-        columns = ["media_id", *([path_column] if path_column else [])]
+        path_column = {ORIGINAL: "original_path", THUMBNAILS: "path", OPTIMIZED: "path"}.get(asset)
+        split = table_named(TABLE_OF[asset]).split
+        columns = ["media_id", *([path_column] if path_column else []), *([split[0]] if split else [])]
         rows = catalog.read_current(library.store, TABLE_OF[asset], columns).to_pylist()
+        if split is not None:
+            rows = [row for row in rows if (row[split[0]] or split[1]) == asset]
         present = {row["media_id"] for row in rows}
-        found += [Inconsistency(media_id, asset, "row") for media_id in sorted(set(marked) - present)]
+        if asset != OPTIMIZED:  # a file that is smaller than any encoding of it has no web version
+            found += [Inconsistency(media_id, asset, "row") for media_id in sorted(set(marked) - present)]
         if path_column is not None:
             found += [
                 Inconsistency(row["media_id"], asset, row[path_column])

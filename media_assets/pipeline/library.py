@@ -61,6 +61,8 @@ class Library:
         self.geocoder = open_geocoder(settings, self.ledger, self.stop)
         # Called for each file as it is finished, from any thread: progress of the command line.
         self.on_outcome: Callable[[FileOutcome], None] | None = None
+        # Called with a media id and a share from 0 to 1 while the web renditions of a video are made, from any thread.
+        self.on_progress: Callable[[str, float], None] | None = None
 
     def close(self) -> None:
         """Release connections."""
@@ -107,6 +109,7 @@ class Library:
             timeout_s=settings.worker_timeout_s,
             max_tasks=settings.worker_max_tasks,
             limits=settings.limits,
+            options=settings.rendering,
             work_folder=self.store.scratch_dir(),
         )
 

@@ -5,13 +5,13 @@ Plain data. How outcomes become Parquet rows is in ``rows.py``, how they become 
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from media_assets.media.errors import ContentError
 from media_assets.media.places import Place
-from media_assets.media.records import MediaResult
+from media_assets.media.records import MediaResult, Rendition
 from media_assets.storage.ledger_schema import MediaEntry, SidecarUse
 
 FileState = Literal["materialized", "rejected", "failed", "gone"]
@@ -19,15 +19,20 @@ FileState = Literal["materialized", "rejected", "failed", "gone"]
 
 @dataclass(frozen=True)
 class StoredRendition:
-    """A rendition as it lies in the store. ``data`` is kept for the smallest kind only, as picture for the UI."""
+    """A rendition as it lies in the store.
 
-    kind: str
+    Attributes:
+        asset: The asset that it belongs to.
+        key: Where it is stored.
+        public_url: Its lasting address for browsers, if the library has one.
+        made: What was encoded.
+        data: Its bytes, for the smallest kind only, as picture for the UI.
+    """
+
+    asset: str
     key: str
     public_url: str | None
-    format: str
-    width_px: int
-    height_px: int
-    size_bytes: int
+    made: Rendition
     data: bytes | None = None
 
 
@@ -37,7 +42,7 @@ class FileOutcome:
 
     Attributes:
         entry: The file as the ledger knew it when the run started.
-        assets: The assets that were asked for.
+        assets: The assets that were asked for, without those that were given up.
         state: ``materialized`` (every asset asked for), ``rejected`` (content error), ``failed`` (infrastructure
             error, will be retried) or ``gone`` (it left the inbox, or was overwritten, before it was read).
         sha256: Of the bytes that were read; ``None`` if nothing could be read.
@@ -52,6 +57,7 @@ class FileOutcome:
         quarantine_key: Where the rejected bytes are kept, if they could be read.
         place: What the position is called, if there is one and ``metadata`` was asked for.
         sidecars: The sidecars that were taken into account, if ``metadata`` was asked for.
+        given_up: Assets that were asked for and cannot be made of this file, which is sound in itself, and why.
     """
 
     entry: MediaEntry
@@ -70,6 +76,11 @@ class FileOutcome:
     quarantine_key: str | None = None
     place: Place | None = None
     sidecars: tuple[SidecarUse, ...] = ()
+    given_up: Mapping[str, ContentError] = field(default_factory=dict)
+
+    def renditions_of(self, asset: str) -> list[StoredRendition]:
+        """Return the stored renditions that belong to one asset."""
+        return [one for one in self.renditions if one.asset == asset]
 
     @property
     def sidecars_version(self) -> str:
@@ -85,6 +96,7 @@ class BatchSummary:
     states: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
     size_bytes: int = 0
 
     def add(self, outcomes: Iterable[FileOutcome]) -> None:
@@ -94,5 +106,8 @@ class BatchSummary:
             self.size_bytes += outcome.entry.size_bytes
             if outcome.error is not None:
                 self.reasons[str(outcome.error.reason)] += 1
+            self.given_up += [
+                f"{outcome.entry.media_id}: {asset}: {error.message}" for asset, error in outcome.given_up.items()
+            ]
             if outcome.state == "failed" and outcome.message is not None:
                 self.failures.append(f"{outcome.entry.media_id}: {outcome.message}")

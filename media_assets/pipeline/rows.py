@@ -10,8 +10,8 @@ from typing import Any
 
 from media_assets import __version__
 from media_assets.media.places import NOWHERE
-from media_assets.pipeline.assets import METADATA, ORIGINAL, REJECTED_TABLE, TABLE_OF, THUMBNAILS, code_version
-from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, REJECTED_TABLE, TABLE_OF, code_version
+from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
 from media_assets.pipeline.selection import RunIdentity
 from media_assets.storage.ledger_schema import Outcome, OutcomeState
 
@@ -23,7 +23,7 @@ def _common(outcome: FileOutcome, asset: str, run: RunIdentity, at: datetime) ->
         "media_id": outcome.entry.media_id,
         "owner": outcome.entry.owner,
         "input_version": outcome.sha256,
-        "code_version": code_version(asset, run.geocoder),
+        "code_version": code_version(asset, run.recipe),
         "model": None,
         "run_id": run.run_id,
         "computed_at": at,
@@ -65,21 +65,27 @@ def _metadata_row(outcome: FileOutcome, run: RunIdentity, at: datetime, partner:
     )
 
 
-def _rendition_rows(outcome: FileOutcome, run: RunIdentity, at: datetime) -> list[Row]:
-    return [
-        _common(outcome, THUMBNAILS, run, at)
-        | {
-            "kind": rendition.kind,
-            "path": rendition.key,
-            "public_url": rendition.public_url,
-            "format": rendition.format,
-            "width_px": rendition.width_px,
-            "height_px": rendition.height_px,
-            "size_bytes": rendition.size_bytes,
-            "crop_reason": "none",
-        }
-        for rendition in outcome.renditions
-    ]
+def _rendition_row(outcome: FileOutcome, stored: StoredRendition, run: RunIdentity, at: datetime) -> Row:
+    made, crop = stored.made, stored.made.crop
+    return _common(outcome, stored.asset, run, at) | {
+        "asset": stored.asset,
+        "kind": made.kind,
+        "path": stored.key,
+        "public_url": stored.public_url,
+        "format": made.format,
+        "width_px": made.width_px,
+        "height_px": made.height_px,
+        "size_bytes": made.size_bytes,
+        "crop_x_px": crop.x_px if crop else None,
+        "crop_y_px": crop.y_px if crop else None,
+        "crop_width_px": crop.width_px if crop else None,
+        "crop_height_px": crop.height_px if crop else None,
+        "crop_reason": crop.reason if crop else "none",
+        "ssim": made.ssim,
+        "quality": made.quality,
+        "thumbhash": made.thumbhash,
+        "duration_s": made.duration_s,
+    }
 
 
 def _rejected_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
@@ -122,8 +128,9 @@ def rows_of(
             if METADATA in outcome.assets:
                 row = _metadata_row(outcome, run, at, partners.get(outcome.entry.media_id))
                 rows.setdefault((TABLE_OF[METADATA], month), []).append(row)
-            if THUMBNAILS in outcome.assets:
-                rows.setdefault((TABLE_OF[THUMBNAILS], month), []).extend(_rendition_rows(outcome, run, at))
+            for stored in outcome.renditions:
+                row = _rendition_row(outcome, stored, run, at)
+                rows.setdefault((TABLE_OF[stored.asset], month), []).append(row)
     return rows
 
 
@@ -142,6 +149,17 @@ def no_longer_rejected(outcomes: Iterable[FileOutcome]) -> dict[str, list[str]]:
     return cleared
 
 
+def without_web_versions(outcomes: Iterable[FileOutcome]) -> dict[str, list[str]]:
+    """Return, by month, the files that have no web version now and may have had one before."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        asked = OPTIMIZED in outcome.assets or OPTIMIZED in outcome.given_up
+        was_there = outcome.entry.original_key is not None
+        if outcome.state == "materialized" and asked and was_there and not outcome.renditions_of(OPTIMIZED):
+            found.setdefault(outcome.entry.month, []).append(outcome.entry.media_id)
+    return found
+
+
 _LEDGER_STATE: dict[str, OutcomeState] = {"materialized": "materialized", "rejected": "rejected", "failed": "failed"}
 
 
@@ -151,14 +169,14 @@ def ledger_outcomes(outcomes: Iterable[FileOutcome], run: RunIdentity, at: datet
         Outcome(
             media_id=outcome.entry.media_id,
             asset=asset,
-            state=_LEDGER_STATE[outcome.state],
+            state="rejected" if asset in outcome.given_up else _LEDGER_STATE[outcome.state],
             input_version=outcome.sha256,
-            code_version=code_version(asset, run.geocoder),
+            code_version=code_version(asset, run.recipe),
             run_id=run.run_id,
             root_run_id=run.root_run_id,
             at=at,
         )
         for outcome in outcomes
         if outcome.state in _LEDGER_STATE
-        for asset in sorted(outcome.assets)
+        for asset in sorted({*outcome.assets, *outcome.given_up})
     ]

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from media_assets.pipeline.assets import DEFAULT_GEOCODER, METADATA, ORIGINAL
+from media_assets.pipeline.assets import METADATA, ORIGINAL
+from media_assets.pipeline.recipe import DEFAULT_RECIPE, Recipe
 from media_assets.storage.ledger import Ledger
 from media_assets.storage.ledger_schema import REFRESH_PREFIX, MediaEntry
 
@@ -24,13 +25,13 @@ class RunIdentity:
         run_id: Id of the Dagster run.
         root_run_id: Id of the first run of its lineage; equal to ``run_id`` unless it is a retry.
         batch_id: The batch that the run was started for, if any.
-        geocoder: Setting ``geocoder`` of the run; part of the code version of ``metadata``.
+        recipe: How its results are made.
     """
 
     run_id: str
     root_run_id: str
     batch_id: str | None = None
-    geocoder: str = DEFAULT_GEOCODER
+    recipe: Recipe = DEFAULT_RECIPE
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ def _source(entry: MediaEntry) -> Source:
 def select_work(ledger: Ledger, media_ids: Sequence[str], assets: Iterable[str], run: RunIdentity) -> Selection:
     """Decide what a run over ``media_ids`` has to do for ``assets``."""
     wanted = frozenset(assets)
-    entries = ledger.entries(media_ids)
     if run.batch_id is not None and run.batch_id.startswith(REFRESH_PREFIX):
         return _select_refreshes(ledger, media_ids, wanted, run.batch_id)
+    entries = ledger.entries(media_ids)
     done = {} if run.batch_id else ledger.done_in_lineage(run.root_run_id, media_ids)
     items: list[WorkItem] = []
     already_done: list[str] = []

@@ -9,18 +9,20 @@ import contextlib
 import hashlib
 import re
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from media_assets.media.errors import ContentError, ReasonCode, ScratchError
+from media_assets.media.errors import DECODER_DEATHS, ContentError, ReasonCode, ScratchError
 from media_assets.media.records import MediaResult
-from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS
+from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
 from media_assets.pipeline.retries import with_retries
 from media_assets.pipeline.selection import WorkItem
 from media_assets.pipeline.sidecars import NO_SIDECARS, FetchedSidecars, fetch_sidecars
-from media_assets.pipeline.workers import Task, WorkerPool
+from media_assets.pipeline.workers import Task, VideoTask, WorkerPool
 from media_assets.storage import keys
 from media_assets.storage.errors import ObjectMissing, PreconditionFailed, StorageError
 
@@ -43,6 +45,7 @@ class Extracted:
         result: What the decoder found, ``None`` when it was rejected.
         error: Why it was rejected.
         sidecars: Its sidecars.
+        given_up: Assets that cannot be made of this sound file, and why.
     """
 
     item: WorkItem
@@ -51,6 +54,7 @@ class Extracted:
     result: MediaResult | None = None
     error: ContentError | None = None
     sidecars: FetchedSidecars = NO_SIDECARS
+    given_up: Mapping[str, ContentError] = field(default_factory=dict)
 
     @property
     def source_file(self) -> Path:
@@ -130,10 +134,12 @@ def fetch_and_extract(library: Library, pool: WorkerPool, spool: Path, item: Wor
         file_name=entry.source_key.rsplit("/", 1)[-1],
         metadata=METADATA in item.assets or _needs_capture_month(item),
         renditions=THUMBNAILS in item.assets,
+        optimized=OPTIMIZED in item.assets,
         sidecars=sidecars.paths,
     )
     try:
-        result = _noted(pool.submit(task).result(), sidecars.notes)
+        result, given_up = _decode(library, pool, item, task)
+        result = _noted(result, sidecars.notes)
     except ContentError as error:
         return Extracted(item, folder, sha256=sha256, error=error, sidecars=sidecars)
     except ScratchError as error:
@@ -142,7 +148,34 @@ def fetch_and_extract(library: Library, pool: WorkerPool, spool: Path, item: Wor
     except Exception as error:
         discard(extracted)
         return _failed(item, str(error) or type(error).__name__)
-    return Extracted(item, folder, sha256=sha256, result=result, sidecars=sidecars)
+    return Extracted(item, folder, sha256=sha256, result=result, sidecars=sidecars, given_up=given_up)
+
+
+def _decode(
+    library: Library, pool: WorkerPool, item: WorkItem, task: Task
+) -> tuple[MediaResult, Mapping[str, ContentError]]:
+    """Have a file decoded; a sound file whose web version cannot be made is still a sound file.
+
+    The web renditions of a video take a task of their own, because they may take hours and all cores.
+
+    Returns:
+        What was found, and the assets that had to be given up.
+    """
+    try:
+        result = pool.submit(task).result()
+    except ContentError as error:
+        if not task.optimized or error.reason not in DECODER_DEATHS:
+            raise
+        return pool.submit(replace(task, optimized=False)).result(), {OPTIMIZED: error}
+    if not task.optimized or result.facts.media_type != "video":
+        return result, {}
+    tell = library.on_progress
+    try:
+        video = VideoTask(task.path, task.scratch)
+        made = pool.submit_video(video, tell and partial(tell, item.entry.media_id)).result()
+    except ContentError as error:
+        return result, {OPTIMIZED: error}
+    return replace(result, optimized=made), {}
 
 
 def _noted(result: MediaResult, notes: tuple[str, ...]) -> MediaResult:
@@ -203,7 +236,7 @@ def store_sound(library: Library, extracted: Extracted, first: tuple[str, str] |
         discard(extracted)
     return FileOutcome(
         entry,
-        item.assets,
+        item.assets - extracted.given_up.keys(),
         "materialized",
         item.source,
         sha256=sha256,
@@ -214,6 +247,7 @@ def store_sound(library: Library, extracted: Extracted, first: tuple[str, str] |
         renditions=renditions,
         verified=verified,
         sidecars=extracted.sidecars.uses,
+        given_up=extracted.given_up,
     )
 
 
@@ -240,24 +274,14 @@ def _store_original(library: Library, key: str, source: Path, sha256: str) -> bo
 
 def _store_renditions(library: Library, extracted: Extracted, sha256: str) -> list[StoredRendition]:
     assert extracted.result is not None  # noqa: S101 - callers checked
-    stored = []
-    for rendition in extracted.result.renditions:
+    result, stored = extracted.result, []
+    made = [(THUMBNAILS, one) for one in result.renditions] + [(OPTIMIZED, one) for one in result.optimized]
+    for asset, rendition in made:
         path = extracted.scratch / rendition.file_name
         key = keys.rendition_key(sha256, rendition.kind, path.suffix[1:])
         data = path.read_bytes() if rendition.kind == _UI_PICTURE_KIND else None
         with_retries(lambda key=key, path=path: library.store.put_file(key, path))  # type: ignore[misc]
-        stored.append(
-            StoredRendition(
-                kind=rendition.kind,
-                key=key,
-                public_url=library.store.public_url(key),
-                format=rendition.format,
-                width_px=rendition.width_px,
-                height_px=rendition.height_px,
-                size_bytes=rendition.size_bytes,
-                data=data,
-            )
-        )
+        stored.append(StoredRendition(asset, key, library.store.public_url(key), rendition, data))
     return stored
 
 

@@ -5,12 +5,16 @@ import dagster as dg
 import pytest
 
 from media_assets.defs.tags import WORKER_TAG
+from media_assets.media.rendering import DEFAULT_OPTIONS
+from media_assets.media.resize import RENDITION_SIZES
 from media_assets.storage import catalog, keys
 from media_assets.storage.tables import PartWriter, list_parts
 from media_assets_tests.conftest import Drop
 from media_assets_tests.defs.conftest import MakeWorld, World
 from media_assets_tests.pictures import jpeg, truncated_jpeg
 from media_assets_tests.unit.storage.table_rows import row
+
+RENDITIONS = len(RENDITION_SIZES) + len(DEFAULT_OPTIONS.optimized_formats)
 
 
 def description_of(result: dg.ExecuteInProcessResult) -> str:
@@ -28,7 +32,7 @@ def test_the_catalog_counts_its_rows_and_checks_its_keys(world: World, drop: Dro
     assert result.success
     (event,) = result.get_asset_materialization_events()
     shown = {name: value.value for name, value in event.materialization.metadata.items()}
-    assert (shown["files_rows"], shown["renditions_rows"], shown["rejected_rows"]) == (1, 5, 1)
+    assert (shown["files_rows"], shown["renditions_rows"], shown["rejected_rows"]) == (1, RENDITIONS, 1)
     assert shown["parts_absorbed"] == 4
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("one_row_per_key", True)
@@ -53,7 +57,7 @@ def test_a_damaged_part_fails_the_run_with_its_name(world: World, drop: Drop) ->
     result = world.run({}, job="catalog_job")
     assert not result.success
     assert part in description_of(result)
-    assert catalog.read_current(world.library.store, "renditions").num_rows == 5  # the other tables are done
+    assert catalog.read_current(world.library.store, "renditions").num_rows == RENDITIONS  # the other tables are done
 
 
 def test_a_second_compaction_at_the_same_time_says_so(world: World) -> None:

@@ -87,11 +87,11 @@ def test_checks_that_are_executed_on_their_own_look_at_the_whole_library(world: 
         done = job.execute_in_process(instance=world.instance, raise_on_error=True)
         return {one.check_name: one.passed for one in done.get_asset_check_evaluations()}
 
-    plausible = {"plausible_time": True, "plausible_position": True}
-    assert results() == {"decodable": False, "checksum_matches": True, "dimensions_match": True} | plausible
+    others = dict.fromkeys(("plausible_time", "plausible_position", "dimensions_match", "web_version_fits"), True)
+    assert results() == {"decodable": False, "checksum_matches": True} | others
     path = str(world.events("original", "c.jpg")[0].metadata["stored_as"].value)
     world.library.store.put_bytes(path, b"rotten")
-    assert results() == {"decodable": False, "checksum_matches": False, "dimensions_match": True} | plausible
+    assert results() == {"decodable": False, "checksum_matches": False} | others
 
 
 def test_the_events_show_the_picture_and_where_it_came_from(world: World, drop: Drop) -> None:
@@ -162,6 +162,7 @@ def test_checks_look_at_all_files_of_the_run(world: World, drop: Drop) -> None:
         "plausible_time": True,
         "plausible_position": True,
         "dimensions_match": True,
+        "web_version_fits": True,
     }
     assert found["decodable"].severity == dg.AssetCheckSeverity.WARN
     assert found["decodable"].metadata["checked"].value == 2
@@ -179,11 +180,12 @@ def test_a_subset_touches_nothing_else(world: World, drop: Drop) -> None:
         "original": 1,
         "metadata": 1,
         "thumbnails": 2,
+        "optimized": 1,
     }
     world.library.compact()
-    assert {row["run_id"] for row in catalog.read_current(world.library.store, "renditions").to_pylist()} == {
-        result.run_id
-    }
+    rows = catalog.read_current(world.library.store, "renditions").to_pylist()
+    assert {row["run_id"] for row in rows if row["asset"] == "thumbnails"} == {result.run_id}
+    assert result.run_id not in {row["run_id"] for row in rows if row["asset"] == "optimized"}
     assert catalog.check_unique(world.library.store, "renditions") == []
 
 
@@ -221,7 +223,7 @@ def test_an_infrastructure_error_fails_the_run_after_all_other_files_and_the_nex
     (batch,) = world.library.ledger.open_batches(world.library.inbox().url, 9)
     again = world.run(failed.dagster_run.tags | {"media_assets/run_key": "another"})
     assert again.success
-    assert [event.partition for event in again.get_asset_materialization_events()] == [keys.media_id("bob/b.jpg")] * 3
+    assert [event.partition for event in again.get_asset_materialization_events()] == [keys.media_id("bob/b.jpg")] * 4
     assert len(set(list_parts(sound, "files")) - parts) == 1
     assert world.status("original")["failed"] == set()
     assert world.status("original")["materialized"] == media_ids("ann/a.jpg", "bob/b.jpg", "eve/c.jpg")

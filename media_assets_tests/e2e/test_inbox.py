@@ -109,7 +109,7 @@ def test_asset_checks_have_results(serving: Serving, samples: Sequence[SampleFil
             results[check["name"]] = check["executionForLatestMaterialization"]
 
     assert set(results) == {
-        *("decodable", "checksum_matches", "dimensions_match"),
+        *("decodable", "checksum_matches", "dimensions_match", "web_version_fits"),
         *("plausible_time", "plausible_position", "one_row_per_key"),
     }
     warning = results.pop("decodable")["evaluation"]

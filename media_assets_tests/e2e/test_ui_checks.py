@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from media_assets.pipeline.assets import METADATA, ORIGINAL, THUMBNAILS
+from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS
 from media_assets_tests.e2e.ui import Ui
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -19,6 +19,7 @@ PHOTO = "bob/Grüße aus München/DSC_4711.JPG"
         (ORIGINAL, ("decodable", "checksum_matches")),
         (METADATA, ("plausible_time", "plausible_position")),
         (THUMBNAILS, ("dimensions_match",)),
+        (OPTIMIZED, ("web_version_fits",)),
     ],
 )
 def test_a_partition_shows_the_verdicts_of_its_checks(

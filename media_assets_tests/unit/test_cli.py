@@ -111,7 +111,10 @@ def report(result: Result) -> dict[str, Any]:
     ("arguments", "message"),
     [
         (("process", "no-such-folder"), "does not exist. Check the path."),
-        (("process", ".", "--assets", "original,faces"), "Unknown asset faces. Known: original, metadata, thumbnails."),
+        (
+            ("process", ".", "--assets", "original,faces"),
+            "Unknown asset faces. Known: original, metadata, thumbnails, optimized.",
+        ),
         (("process", ".", "--assets", ","), "Unknown asset (none)."),
         (("process", ".", "--workers", "0"), "--workers"),
         (("process",), "Missing argument 'PATH'"),
@@ -413,7 +416,9 @@ def test_the_commands_that_look_agree_with_what_was_processed(call: Call, fill: 
 
     status = json.loads(call("status", "--library", "lib", "--json").stdout)
     assert status["files"] == {"accepted": 2, "rejected": 2}
-    assert status["catalog_rows"] == {"files": 2, "metadata": 2, "renditions": 10, "rejected": 2}
+    renditions = status["catalog_rows"].pop("renditions")
+    assert status["catalog_rows"] == {"files": 2, "metadata": 2, "rejected": 2}
+    assert renditions > 10  # thumbnails, and at least one web version of each
     assert (status["batches"], status["unfinished"], status["parts_not_in_catalog"]) == ({"done": 1}, [], 0)
     shown = call("status", "--library", "lib").stdout
     assert "2 accepted, 2 rejected" in shown

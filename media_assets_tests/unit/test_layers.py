@@ -21,7 +21,7 @@ for module in modules:
         sys.exit(f"{module} imports {' '.join(found)}")
 """
 
-HEAVY = ("av", "cv2", "torch", "onnxruntime", "transformers", "duckdb")
+HEAVY = ("av", "cv2", "pyvips", "ajpegli", "torch", "onnxruntime", "transformers", "duckdb")
 
 
 def modules_of(*folders: str) -> list[str]:
@@ -41,8 +41,14 @@ def imports(modules: list[str], forbidden: tuple[str, ...]) -> str:
 
 
 def test_media_is_pure() -> None:
-    forbidden = (*HEAVY, "dagster", "obstore", "boto3", "sqlalchemy", "media_assets.storage", "media_assets.pipeline")
+    above = tuple(f"media_assets.{name}" for name in ("models", "storage", "pipeline", "defs", "gallery", "commands"))
+    forbidden = (*HEAVY, "dagster", "obstore", "boto3", "sqlalchemy", *above)
     assert imports(modules_of("media"), forbidden) == ""
+
+
+def test_models_know_nothing_but_media() -> None:
+    others = tuple(f"media_assets.{name}" for name in ("storage", "pipeline", "defs", "gallery", "settings"))
+    assert imports(modules_of("models"), (*HEAVY, "dagster", "obstore", "sqlalchemy", *others)) == ""
 
 
 def test_storage_and_pipeline_know_no_orchestrator() -> None:

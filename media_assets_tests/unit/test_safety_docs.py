@@ -9,7 +9,7 @@ from media_assets.media import signatures
 from media_assets.media.errors import ReasonCode
 from media_assets.media.extract import _EXTENSION_ALIASES
 from media_assets.media.signatures import Sniffed
-from media_assets.pipeline import confinement, workers
+from media_assets.pipeline import child, confinement, workers
 from media_assets.settings import Settings
 
 _DOCS = Path(__file__).parents[2] / "docs"
@@ -76,7 +76,7 @@ def test_limits_without_a_setting() -> None:
         "memory that it may keep between two files": max(workers._KEPT_SHARE * memory, workers._MIN_KEPT_BYTES),
         "size of a file that it writes": confinement.SCRATCH_LIMIT_BYTES,
         "open files of a decoder process": confinement.OPEN_FILES,
-        "answer of a decoder process": workers._MAX_ANSWER_BYTES,
+        "answer of a decoder process": child._MAX_ANSWER_BYTES,
     }
 
 

@@ -1,36 +1,42 @@
-"""Op ``ingest``: ``original``, ``metadata`` and ``thumbnails`` of many files in one run, from one read and one decode.
+"""Op ``ingest``: the original, metadata, thumbnails and web versions of many files in one run.
 
-The op asks the pipeline for work and turns outcomes into events. What happens to a file is in ``pipeline``.
+Each file is read once and decoded once. The op asks the pipeline for work and turns outcomes into events. What happens to
+a file is in ``pipeline``.
 """
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library
+from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library, verdicts
 from media_assets.defs.events import materializations
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import BATCH_TAG, is_partitioned
-from media_assets.pipeline.assets import INGEST_ASSETS, METADATA, ORIGINAL, THUMBNAILS, code_version
+from media_assets.pipeline.assets import INGEST_ASSETS, METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS, code_version
 from media_assets.pipeline.batch import WorkStoppedError, run_work
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import this_process
 from media_assets.pipeline.outcomes import BatchSummary
+from media_assets.pipeline.recipe import Recipe, recipe_of
 from media_assets.pipeline.selection import RunIdentity, select_work
 from media_assets.storage.errors import StorageError
 
 # Also the chunk of a backfill: enough files to make the start of a run cheap, few enough to lose little with it.
 PARTITIONS_PER_RUN = 256
+_PROGRESS_INTERVAL_S = 15.0
 
 _DESCRIPTIONS = {
     ORIGINAL: "The validated upload, stored once per owner and content. One row per file in the table files.",
     METADATA: "Capture time, camera, exposure, position and codec of each file. Table metadata.",
-    THUMBNAILS: "Upright sRGB JPEG renditions: 150, 300, 600, 1200 px and the 1600-px preview. Table renditions.",
+    THUMBNAILS: "Upright sRGB renditions: 150, 300, 600, 1200 px and the 1600-px preview. Table renditions.",
+    OPTIMIZED: "Web versions: AVIF, WebP and JPEG up to 2048 px of a picture; storyboard, animated preview and H.264 "
+    "clip of a video. Table renditions.",
 }
 
 
-def _spec(name: str, geocoder: str) -> dg.AssetSpec:
+def _spec(name: str, recipe: Recipe) -> dg.AssetSpec:
     return dg.AssetSpec(
         name,
         deps=[] if name == ORIGINAL else [ORIGINAL],
@@ -38,7 +44,7 @@ def _spec(name: str, geocoder: str) -> dg.AssetSpec:
         skippable=True,
         group_name="ingest",
         description=_DESCRIPTIONS[name],
-        code_version=code_version(name, geocoder),
+        code_version=code_version(name, recipe),
         kinds={"python", "parquet"},
         partitions_def=media_partitions,
     )
@@ -60,15 +66,28 @@ def _newest_original(instance: dg.DagsterInstance) -> int | None:
     return records[0].storage_id if records else None
 
 
-def build_ingest(geocoder: str) -> dg.AssetsDefinition:
+class _ProgressLog:
+    """Writes how far the web renditions of a long video are into the log of the run, now and then."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context = context
+        self._next = time.monotonic() + _PROGRESS_INTERVAL_S
+
+    def __call__(self, media_id: str, share: float) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _PROGRESS_INTERVAL_S
+            self._context.log.info(f"Web renditions of {media_id}: {share:.0%}")
+
+
+def build_ingest(recipe: Recipe) -> dg.AssetsDefinition:
     """Return the op.
 
     Args:
-        geocoder: Setting of that name, part of the code version of ``metadata``.
+        recipe: The settings that the code versions depend on.
     """
     return dg.multi_asset(
         name="ingest",
-        specs=[_spec(name, geocoder) for name in INGEST_ASSETS],
+        specs=[_spec(name, recipe) for name in INGEST_ASSETS],
         check_specs=INGEST_CHECKS,
         can_subset=True,
         partitions_def=media_partitions,
@@ -87,7 +106,7 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
         run_id=context.run.run_id,
         root_run_id=context.run.root_run_id or context.run.run_id,
         batch_id=context.run.tags.get(BATCH_TAG),
-        geocoder=library.settings.geocoder,
+        recipe=recipe_of(library.settings),
     )
     summary, facts, unplaced = BatchSummary(), CheckFacts(), library.geocoder.unanswered
     try:
@@ -98,15 +117,21 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
             f"{len(selection.items)} of {len(media_ids)} files to do, {len(selection.already_done)} done already, "
             f"{len(selection.not_ingested)} not ingested yet"
         )
+        library.on_progress = _ProgressLog(context)
         for chunk in run_work(library, selection.items, run):
-            for event in materializations(chunk, run.geocoder, lambda: _newest_original(context.instance)):
+            judged = [verdicts(outcome, chunk.at) for outcome in chunk.outcomes]
+            for event in materializations(chunk, judged, run.recipe, lambda: _newest_original(context.instance)):
                 context.log_event(event)
             summary.add(chunk.outcomes)
-            facts.add_outcomes(chunk.outcomes, chunk.at)
+            facts.add_outcomes(chunk.outcomes, judged)
             context.log.info(f"{sum(summary.states.values())}/{len(selection.items)} files: {dict(summary.states)}")
         refused = summary.states["rejected"]
         if refused:
             context.log.warning(f"{refused} files were refused: see `media-assets rejected`")
+        if summary.given_up:
+            context.log.warning(
+                f"{len(summary.given_up)} web versions were given up; the files are sound. First: {summary.given_up[0]}"
+            )
         unplaced = library.geocoder.unanswered - unplaced
         if unplaced:
             context.log.warning(f"{unplaced} positions have no place. {library.geocoder.problem}")

@@ -1,93 +1,26 @@
 """Batches on a real library in a temporary folder, with generated pictures and real decoders, without Dagster."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from media_assets.pipeline.assets import INGEST_ASSETS, METADATA, ORIGINAL, THUMBNAILS, code_version
-from media_assets.pipeline.batch import Chunk, run_work
-from media_assets.pipeline.intake import plan_batches, sweep
+from media_assets.pipeline.batch import run_work
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
-from media_assets.pipeline.selection import RunIdentity, select_work
+from media_assets.pipeline.selection import RunIdentity
 from media_assets.storage import catalog, keys
 from media_assets.storage.errors import StoreFull, StoreUnreachable
-from media_assets.storage.ledger_schema import Batch, MediaEntry
 from media_assets.storage.tables import list_parts
 from media_assets_tests.conftest import Drop, MakeLibrary
 from media_assets_tests.pictures import jpeg, png, truncated_jpeg
-
-Ingest: TypeAlias = Callable[..., dict[str, FileOutcome]]
+from media_assets_tests.unit.pipeline.batches import Ingest, entry_of, listed, rows, start
 
 pytestmark = pytest.mark.usefixtures("_shared_decoder")
-
-
-@pytest.fixture
-def run_id() -> Callable[[], str]:
-    numbers = count(1)
-    return lambda: f"run-{next(numbers)}"
-
-
-def listed(library: Library) -> list[Batch]:
-    inbox = library.inbox()
-    sweep(library.ledger, inbox, page_size=1000, max_pages=None, take_over=True)
-    plan_batches(library.ledger, inbox.url, dict, max_files=100, max_bytes=2**30)
-    return library.ledger.open_batches(inbox.url, 100)
-
-
-def start(library: Library, batch: Batch, run_id: str, assets: Sequence[str] = INGEST_ASSETS) -> Iterator[Chunk]:
-    run = RunIdentity(run_id, run_id, batch.batch_id)
-    library.ledger.start_batch(batch.batch_id, run_id, "host:1:1.0")
-    ids = [entry.media_id for entry in library.ledger.batch_members(batch.batch_id)]
-    return run_work(library, select_work(library.ledger, ids, assets, run).items, run)
-
-
-@pytest.fixture
-def ingest(run_id: Callable[[], str]) -> Ingest:
-    """Process everything that waits, one run per batch; return the outcomes by source key."""
-
-    def work(library: Library, assets: Sequence[str] = INGEST_ASSETS) -> dict[str, FileOutcome]:
-        outcomes: dict[str, FileOutcome] = {}
-        for batch in listed(library):
-            for chunk in start(library, batch, run_id(), assets):
-                outcomes |= {one.entry.source_key: one for one in chunk.outcomes}
-            library.ledger.finish_batch(batch.batch_id)
-        return outcomes
-
-    return work
-
-
-@pytest.fixture
-def backfill(run_id: Callable[[], str]) -> Ingest:
-    """Materialize assets again; arguments are the library, assets and source keys."""
-
-    def work(library: Library, assets: Sequence[str], *source_keys: str) -> dict[str, FileOutcome]:
-        name = run_id()
-        run = RunIdentity(name, name)
-        items = select_work(library.ledger, [keys.media_id(key) for key in source_keys], assets, run).items
-        return {one.entry.source_key: one for chunk in run_work(library, items, run) for one in chunk.outcomes}
-
-    return work
-
-
-def rows(library: Library, table: str) -> dict[str, dict[str, Any]]:
-    """Current rows of a table by source key; of several renditions the last one."""
-    library.compact()
-    names = {
-        row["media_id"]: row["source_key"]
-        for name in ("files", "rejected")
-        for row in catalog.read_current(library.store, name).to_pylist()
-    }
-    return {names[row["media_id"]]: row for row in catalog.read_current(library.store, table).to_pylist()}
-
-
-def entry_of(library: Library, key: str) -> MediaEntry:
-    return library.ledger.entries([keys.media_id(key)])[keys.media_id(key)]
 
 
 class FaultyStore:
@@ -138,7 +71,10 @@ def test_files_become_rows_objects_and_results(library: Library, drop: Drop, ing
         assert (row["code_version"], row["run_id"], row["status"]) == (code_version(ORIGINAL), "run-1", "accepted")
     assert set(rows(library, "metadata")) == {"ann/a.jpg", "b.png"}
     renditions = catalog.read_current(library.store, "renditions").to_pylist()
-    assert len(renditions) == 10
+    assert Counter(row["asset"] for row in renditions)["thumbnails"] == 10
+    assert {row["media_id"] for row in renditions if row["asset"] == "optimized"} == {
+        row["media_id"] for row in renditions
+    }
     assert all(library.store.exists(row["path"]) for row in renditions)
     rejected = rows(library, "rejected")
     assert {key: row["reason_code"] for key, row in rejected.items()} == {
@@ -159,7 +95,7 @@ def test_files_become_rows_objects_and_results(library: Library, drop: Drop, ing
 def test_only_the_smallest_rendition_is_kept_in_memory(library: Library, drop: Drop, ingest: Ingest) -> None:
     drop({"a.jpg": jpeg(1)})
     renditions = ingest(library)["a.jpg"].renditions
-    assert [one.kind for one in renditions if one.data is not None] == ["thumb_150"]
+    assert [one.made.kind for one in renditions if one.data is not None] == ["thumb_150"]
 
 
 def test_nothing_to_do_starts_nothing(library: Library) -> None:
@@ -391,13 +327,16 @@ def test_a_backfill_reads_the_stored_original_when_the_upload_is_gone(
     drop({"a.jpg": jpeg(1)})
     before = ingest(library)["a.jpg"]
     (tmp_path / "library" / "inbox" / "a.jpg").unlink()
-    for rendition in before.renditions:
+    thumbnails = before.renditions_of(THUMBNAILS)
+    for rendition in thumbnails:
         library.store.delete(rendition.key)
     after = backfill(library, [THUMBNAILS], "a.jpg")["a.jpg"]
     assert (after.state, after.source, after.sha256) == ("materialized", "original", before.sha256)
-    assert all(library.store.exists(one.key) for one in before.renditions)
-    assert rows(library, "renditions")["a.jpg"]["run_id"] == "run-2"
+    assert all(library.store.exists(one.key) for one in thumbnails)
+    assert [one.made.kind for one in after.renditions] == [one.made.kind for one in thumbnails]
     assert rows(library, "files")["a.jpg"]["run_id"] == "run-1"
+    runs = {row["asset"]: row["run_id"] for row in catalog.read_current(library.store, "renditions").to_pylist()}
+    assert runs == {"thumbnails": "run-2", "optimized": "run-1"}
     assert entry_of(library, "a.jpg").state == "accepted"
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from media_assets.media.errors import ContentError, ReasonCode, ScratchError
 from media_assets.media.limits import Limits
-from media_assets.pipeline import confinement, workers
+from media_assets.pipeline import child, confinement, workers
 from media_assets.pipeline.workers import Task, WorkerPool
 from media_assets_tests.pictures import jpeg, slow_png
 
@@ -277,7 +277,7 @@ _LIES = {
 def test_lies_of_a_decoder_reject_the_file_and_nothing_else(
     make_pool: Callable[..., WorkerPool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: str
 ) -> None:
-    monkeypatch.setattr(workers, "_PROGRAM", f"{_TAKEN_OVER}\n{lie}\nsys.stdout.flush(); sys.stdin.read()")
+    monkeypatch.setattr(child, "_PROGRAM", f"{_TAKEN_OVER}\n{lie}\nsys.stdout.flush(); sys.stdin.read()")
     before = set(psutil.Process().children())
     pool = make_pool()
     with pytest.raises(ContentError) as caught:
@@ -293,7 +293,7 @@ def test_the_honest_answer_of_the_same_program_is_taken(
 ) -> None:
     """Or the lies above would be refused for another reason."""
     honest = "made(out + '/thumb_150.jpg'); print(result())"
-    monkeypatch.setattr(workers, "_PROGRAM", f"{_TAKEN_OVER}\n{honest}\nsys.stdout.flush(); sys.stdin.read()")
+    monkeypatch.setattr(child, "_PROGRAM", f"{_TAKEN_OVER}\n{honest}\nsys.stdout.flush(); sys.stdin.read()")
     result = make_pool().submit(make_task(tmp_path / "one", jpeg())).result(WAIT_S)
     assert [one.kind for one in result.renditions] == ["thumb_150"]
 

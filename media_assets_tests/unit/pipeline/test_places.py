@@ -26,6 +26,7 @@ from media_assets.pipeline.places import (
     open_geocoder,
     with_places,
 )
+from media_assets.pipeline.recipe import Recipe
 from media_assets.settings import Settings, SettingsError
 from media_assets.storage.ledger import Ledger
 from media_assets.storage.ledger_schema import MediaEntry
@@ -319,10 +320,10 @@ def test_wrong_settings_are_named(values: dict[str, object], message: str) -> No
 
 
 def test_the_choice_makes_metadata_stale_and_nothing_else() -> None:
-    versions = {name: {code_version(asset, name) for asset in (METADATA,)} for name in ("offline", "nominatim", "off")}
-    assert len(set.union(*versions.values())) == 3
+    recipes = [Recipe(geocoder=name) for name in ("offline", "nominatim", "off")]
+    assert len({code_version(METADATA, recipe) for recipe in recipes}) == 3
     for asset in (ORIGINAL, THUMBNAILS):
-        assert code_version(asset, "nominatim") == code_version(asset, "off") == code_version(asset)
+        assert len({code_version(asset, recipe) for recipe in recipes}) == 1
 
 
 # ---------------------------------------------------------------- chunks

@@ -16,6 +16,7 @@ import pytest
 from media_assets.media.errors import ContentError, ReasonCode
 from media_assets.media.limits import Limits
 from media_assets.media.records import MediaResult
+from media_assets.pipeline import child as child_module
 from media_assets.pipeline import workers
 from media_assets.pipeline.workers import Task, WorkerPool, WorkerStartError
 from media_assets_tests.pictures import jpeg, slow_png, truncated_jpeg
@@ -190,7 +191,7 @@ def test_a_process_that_dies_at_its_start_is_a_start_error(
 def test_a_process_that_does_not_get_ready_is_ended(
     make_pool: MakePool, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_START_TIMEOUT_S", 0.001)
+    monkeypatch.setattr(child_module, "_START_TIMEOUT_S", 0.001)
     with pytest.raises(WorkerStartError, match="lower the setting `workers`"):
         run(make_pool(), make_task(jpeg()))
     assert decoders() == []
@@ -263,7 +264,7 @@ def test_closing_while_processes_start_leaves_none_and_does_not_wait_for_their_f
     make_pool: MakePool, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starting, closed = threading.Event(), threading.Event()
-    real = workers._Child
+    real = workers.Child
 
     def slow_start(memory_bytes: int) -> Any:
         child = real(memory_bytes)
@@ -271,7 +272,7 @@ def test_closing_while_processes_start_leaves_none_and_does_not_wait_for_their_f
         closed.wait(WAIT_S)  # the pool has ended the children that it knew
         return child
 
-    monkeypatch.setattr(workers, "_Child", slow_start)
+    monkeypatch.setattr(workers, "Child", slow_start)
     pool = make_pool()
     future = pool.submit(make_task(slow_png()))
     assert starting.wait(WAIT_S)
