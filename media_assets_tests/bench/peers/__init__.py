@@ -1,0 +1,1 @@
+"""What users would write instead: small programs that do the same work, each well known in its kind."""
