@@ -21,6 +21,7 @@ from media_assets.gallery.contents import (
     printable,
     summary,
 )
+from media_assets.media.rendering import EXTENSION_OF
 
 _STYLE = """
 :root{color-scheme:light dark;--back:#fff;--text:#1b1b1b;--soft:#6b6b6b;--cell:#f0f0f0}
@@ -85,8 +86,8 @@ _PAGE = """\
 </html>
 """
 
-_MIME = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "mp4": "video/mp4"}
-_BY_PREFERENCE = ("avif", "webp", "jpeg")
+_MIME = {name: f"{'video' if name == 'mp4' else 'image'}/{name}" for name in EXTENSION_OF}
+_BY_PREFERENCE = ("avif", "webp", "jpeg", "png", "gif")
 _PICTURES = frozenset(_BY_PREFERENCE)
 _LEAST_ENLARGED_PX = 120
 _TIMES = "\N{MULTIPLICATION SIGN}"

@@ -35,10 +35,13 @@ def _settings(asset: str, recipe: Recipe) -> object:
     """What decides the result of ``asset`` besides its algorithm."""
     rendering = asdict(recipe.rendering)
     if asset == THUMBNAILS:
-        sizes = [asdict(size) for size in RENDITION_SIZES]
         detects = bool(recipe.rendering.thumbnail_squares) and recipe.rendering.thumbnail_crop == "smart"
-        detector = {"faces": BUNDLED_MODEL} if detects else {}
-        return {"sizes": sizes, "quality": dict(QUALITY_OF)} | detector | {name: rendering[name] for name in _THUMBNAIL_OPTIONS}
+        return {
+            "sizes": [asdict(size) for size in RENDITION_SIZES],
+            "quality": dict(QUALITY_OF),
+            "faces": BUNDLED_MODEL if detects else None,
+            **{name: rendering[name] for name in _THUMBNAIL_OPTIONS},
+        }
     if asset == OPTIMIZED:
         return {name: rendering[name] for name in _OPTIMIZED_OPTIONS}
     if asset == METADATA:

@@ -56,6 +56,7 @@ _CODE = re.compile(r"<Code>([A-Za-z0-9.]+)</Code>")
 _INSTANCE_METADATA = ("169.254.169.254", "metadata.google.internal", "[fd00:ec2::254]")
 _CONTENT_TYPES = {
     "avi": "video/x-msvideo",
+    "avif": "image/avif",
     "bmp": "image/bmp",
     "gif": "image/gif",
     "heic": "image/heic",

@@ -1,7 +1,7 @@
 """Op ``ingest``: the original, metadata, thumbnails and web versions of many files in one run.
 
-Each file is read once and decoded once. The op asks the pipeline for work and turns outcomes into events. What happens to
-a file is in ``pipeline``.
+Each file is read once and decoded once. The op asks the pipeline for work and turns outcomes into events; what happens
+to a file is in ``pipeline``.
 """
 
 import time
