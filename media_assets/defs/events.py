@@ -87,10 +87,12 @@ def _thumbnails(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
 
 
 def _optimized(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
-    made = outcome.renditions_of(OPTIMIZED)
-    if not made:
-        return {"renditions": dg.MetadataValue.text("none: no encoding is smaller than the file itself")}
-    return _listed(made)
+    assert outcome.result is not None  # noqa: S101 - materialized outcomes have one
+    made, notes = outcome.renditions_of(OPTIMIZED), outcome.result.optimized_notes
+    found: dict[str, dg.MetadataValue] = _listed(made) if made else {"renditions": dg.MetadataValue.text("none")}
+    if notes:
+        found["notes"] = dg.MetadataValue.md("\n".join(f"- `{note.replace('`', chr(39))}`" for note in notes))
+    return found
 
 
 def _listed(renditions: Sequence[StoredRendition]) -> dict[str, dg.MetadataValue]:

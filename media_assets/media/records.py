@@ -145,6 +145,19 @@ class Rendition:
 
 
 @dataclass(frozen=True)
+class WebVideo:
+    """The web renditions of a video.
+
+    Attributes:
+        renditions: In the order of their kinds.
+        notes: Why there is no clip, or how it was made, for people.
+    """
+
+    renditions: tuple[Rendition, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class MediaResult:
     """Everything that one pass over one file gave.
 
@@ -153,6 +166,7 @@ class MediaResult:
         metadata: Present when it was asked for.
         renditions: Thumbnails and preview, when they were asked for; in the order of their kinds.
         optimized: Web versions, when they were asked for; none where no encoding is smaller than the file itself.
+        optimized_notes: Why a video has no clip, or how it was made, for people.
         warnings: Recoverable oddities, for people ("EXIF date 2021:13:45 is not a date").
     """
 
@@ -160,4 +174,5 @@ class MediaResult:
     metadata: Metadata | None = None
     renditions: tuple[Rendition, ...] = ()
     optimized: tuple[Rendition, ...] = ()
+    optimized_notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())

@@ -16,8 +16,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-SCRATCH_LIMIT_BYTES = 256 * 2**20
-"""Largest file that a decoder may write: far above the renditions of any file."""
+SCRATCH_LIMIT_BYTES = 2 * 2**30
+"""Largest file that a decoder may write: clips are encoded so that they stay below."""
 
 OPEN_FILES = 128
 """File descriptors of one decoder process."""

@@ -175,7 +175,7 @@ def _decode(
         made = pool.submit_video(video, tell and partial(tell, item.entry.media_id)).result()
     except ContentError as error:
         return result, {OPTIMIZED: error}
-    return replace(result, optimized=made), {}
+    return replace(result, optimized=made.renditions, optimized_notes=made.notes), {}
 
 
 def _noted(result: MediaResult, notes: tuple[str, ...]) -> MediaResult:

@@ -4,54 +4,34 @@ Long-lived child processes, one file at a time each. A child that crashes, hangs
 only its file is affected. What the children do is in ``worker.py``, what it means for a batch in ``batch.py``.
 """
 
-import contextlib
-import json
-import os
-import re
-import select
+import logging
 import signal
-import stat
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import psutil
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, Generic, Self, TypeVar
 
 from media_assets.media.errors import ContentError, ReasonCode, ScratchError
 from media_assets.media.limits import Limits
-from media_assets.media.records import MediaResult
-from media_assets.media.resize import RENDITION_SIZES
+from media_assets.media.records import MediaResult, WebVideo
+from media_assets.media.rendering import DEFAULT_OPTIONS, RenderOptions
+from media_assets.pipeline.answers import MAX_TEXT, exit_reason, media_result, short, stated_error, web_video
+from media_assets.pipeline.child import Child, WorkerStartError
+from media_assets.pipeline.cores import CoreBudget, CoresClosedError
 
-_RESULT = TypeAdapter(MediaResult)
-_START_TIMEOUT_S = 60.0
-_PASSED_ON = (
-    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "HOME"),
-    *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"),
-)
-_MAX_ANSWER_BYTES = 16 * 2**20  # metadata of one file, far above any; a taken-over process must not fill our memory
-_MAX_TEXT = 2000
-_KINDS = frozenset(size.kind for size in RENDITION_SIZES)
-_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+__all__ = ["Task", "VideoTask", "WorkerPool", "WorkerStartError"]
+
+_LOG = logging.getLogger(__name__)
 # A process that keeps this much between two files is replaced: its heap is fragmented, or a library leaks.
 _KEPT_SHARE, _MIN_KEPT_BYTES = 0.25, 512 * 2**20
-# Not `-m`: that puts the working folder, which may hold uploads, before the standard library on the module path.
-# The folder of this package comes last, for a checkout that is not installed.
-_PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
-_PROGRAM = (
-    "import sys; sys.path.append(sys.argv[1]); from media_assets.pipeline.worker import main; main(*sys.argv[2:])"
-)
+_CLIP_GRACE_S = 60.0  # between the time at which a process stops writing a clip and the end of our patience
+_CLOSED = "The pool of decoder processes was closed. Run the batch again."
 
-
-class WorkerStartError(Exception):
-    """No decoder process can be started on this machine; the message says what to check."""
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -63,7 +43,8 @@ class Task:
         scratch: Existing empty folder that receives the renditions.
         file_name: The uploader's name, for messages.
         metadata: Whether to read metadata.
-        renditions: Whether to make the renditions.
+        renditions: Whether to make thumbnails and preview.
+        optimized: Whether to make web versions of a picture; those of a video are a task of their own.
         sidecars: Local copies of its sidecars, under neutral names, the most trusted first.
     """
 
@@ -72,119 +53,59 @@ class Task:
     file_name: str
     metadata: bool
     renditions: bool
+    optimized: bool = False
     sidecars: tuple[Path, ...] = ()
 
 
-class _Child:
-    """One decoder process and the pipe to it. Used by one thread."""
+@dataclass(frozen=True)
+class VideoTask:
+    """The web renditions of one video that was found to be sound.
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        # One thread per process: the pool already uses every core.
-        environment |= {"OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1", "PYTHONUTF8": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM, _PACKAGE_ROOT, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            close_fds=True,
-            start_new_session=True,  # Ctrl-C goes to the run, which ends its children itself
-        )
-        self.tasks_done = 0
-        self._buffer = b""
-        try:
-            answer = self._read_line(_START_TIMEOUT_S)
-        except (TimeoutError, ValueError):
-            self.kill()
-            raise
-        if answer is None or "ready" not in answer:
-            self.kill()
-            raise WorkerStartError(
-                "The decoder process did not start. Run `media-assets doctor` to see which codec library is missing, "
-                "and raise the setting worker_memory_bytes if it is small."
-            )
-        self.isolation = frozenset(str(name) for name in answer.get("isolation", ()))
+    Attributes:
+        path: Local copy of the file, under a neutral name.
+        scratch: Existing folder that receives the renditions.
+    """
 
-    def ask(self, message: Mapping[str, Any], timeout_s: float) -> dict[str, Any] | None:
-        """Send one task and return the answer; ``None`` when the process died.
+    path: Path
+    scratch: Path
 
-        Raises:
-            TimeoutError: No answer in time.
-        """
-        assert self._process.stdin is not None  # noqa: S101 - opened as a pipe above
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return None
-        self.tasks_done += 1
-        return self._read_line(timeout_s)
 
-    def _read_line(self, timeout_s: float) -> dict[str, Any] | None:
-        assert self._process.stdout is not None  # noqa: S101 - opened as a pipe above
-        descriptor = self._process.stdout.fileno()
-        deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                raise TimeoutError
-            data = os.read(descriptor, 1 << 16)
-            if not data:
-                return None
-            self._buffer += data
-            if len(self._buffer) > _MAX_ANSWER_BYTES:
-                raise ValueError("the answer has no end")
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        try:
-            answer = json.loads(line)
-        except RecursionError:
-            raise ValueError("the answer is nested too deeply") from None
-        if not isinstance(answer, dict):
-            raise ValueError("the answer is no object")  # noqa: TRY004 - a fault of the text, as for json
-        return answer
+@dataclass(frozen=True)
+class _Errand(Generic[Answer]):
+    """What one process is asked to do.
 
-    def kill(self) -> int:
-        """End the process and return its exit status (negative: the signal)."""
-        self._process.kill()
-        status = self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):  # a task that the process did not live to read
-                    pipe.close()
-        return status
+    Attributes:
+        message: The task, as the process gets it.
+        cores: Cores that it keeps busy.
+        timeout_s: Wall-clock time until the answer.
+        timeout_setting: What to raise when that is too short.
+        accept: Makes what was asked for of the answer; raises ValueError, TypeError or OSError when it is impossible.
+        stall_s: Wall-clock time between two reports of progress, if the task makes some.
+        on_progress: Receives them.
+    """
 
-    def resident_bytes(self) -> int:
-        """Memory that the process holds now; 0 when it has ended."""
-        try:
-            return int(psutil.Process(self._process.pid).memory_info().rss)
-        except psutil.Error:
-            return 0
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process has not ended."""
-        return self._process.poll() is None
-
-    def exit_status(self) -> int:
-        """Wait for a process that closed its pipe, and return its exit status."""
-        try:
-            status = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            status = 0
-        self.kill()
-        return status
+    message: dict[str, Any]
+    cores: int
+    timeout_s: float
+    timeout_setting: str
+    accept: Callable[[Any], Answer]
+    stall_s: float | None = None
+    on_progress: Callable[[float], None] | None = None
 
 
 class WorkerPool:
-    """Runs :func:`media_assets.media.extract.extract` in isolated processes.
+    """Runs :func:`media_assets.media.extract.extract` in isolated processes, and what videos take beside.
+
+    A file keeps one core busy, a video that is encoded all of them. The tasks start in the order of their submission
+    and never keep more cores busy than there are processes.
 
     Args:
-        count: Number of processes.
+        count: Number of processes, and of cores that they may use.
         memory_bytes: Address space of each.
-        timeout_s: Wall-clock and CPU time for one file.
+        timeout_s: Wall-clock and CPU time for one file; longest silence of the process that encodes a video.
         max_tasks: Files after which a process is replaced.
         limits: Limits for the files.
+        options: How renditions are made.
         work_folder: Folder that holds the files of all tasks. Where the system can, the processes make files nowhere
             else, and read nothing else but programs. ``None`` leaves that out.
     """
@@ -197,6 +118,7 @@ class WorkerPool:
         timeout_s: float,
         max_tasks: int,
         limits: Limits,
+        options: RenderOptions = DEFAULT_OPTIONS,
         work_folder: Path | None = None,
     ) -> None:
         self.count = count
@@ -204,11 +126,14 @@ class WorkerPool:
         self._timeout_s = timeout_s
         self._max_tasks = max_tasks
         self._limits = asdict(limits)
+        self._options = asdict(options)
+        self._clip_timeout_s = options.clip_timeout_s
         self._arguments = (str(memory_bytes), *([str(work_folder.absolute())] if work_folder is not None else []))
         # One child per thread: threads live as long as the pool, and so does the death signal of their children.
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
+        self._cores = CoreBudget(count)
         self._local = threading.local()
-        self._children: set[_Child] = set()
+        self._children: set[Child] = set()
         self._lock = threading.Lock()
         self._closed = False
         # What is in force in the process that started last, beside resource limits (``confinement.confine``).
@@ -228,23 +153,77 @@ class WorkerPool:
         with self._lock:
             self._closed = True
             children, self._children = self._children, set()
+        self._cores.close()
         for child in children:
             child.kill()
         self._threads.shutdown(wait=True)
 
     def submit(self, task: Task) -> Future[MediaResult]:
         """Queue a file. Its future raises ContentError, or ScratchError and WorkerStartError for the machine."""
-        return self._threads.submit(self._run, task)
+        return self._threads.submit(self._run, self._file_errand(task))
 
-    def _child(self) -> _Child:
-        child: _Child | None = getattr(self._local, "child", None)
+    def submit_video(self, task: VideoTask, on_progress: Callable[[float], None] | None = None) -> Future[WebVideo]:
+        """Queue the web renditions of a video; they start when all cores are free for them.
+
+        Args:
+            task: The video.
+            on_progress: Receives the share that is done, 0-1, about once a second, in a thread of the pool. What it
+                raises is logged.
+
+        Returns:
+            A future that gives what was made, and raises as that of :meth:`submit` does.
+        """
+        return self._threads.submit(self._run, self._video_errand(task, on_progress))
+
+    def _file_errand(self, task: Task) -> _Errand[MediaResult]:
+        message = {
+            # The process has no working folder that a relative path could start from.
+            "path": str(task.path.absolute()),
+            "scratch": str(task.scratch.absolute()),
+            "file_name": task.file_name,
+            "metadata": task.metadata,
+            "renditions": task.renditions,
+            "optimized": task.optimized,
+            "options": self._options,
+            "sidecars": [str(path.absolute()) for path in task.sidecars],
+            "limits": self._limits,
+            "cpu_s": self._timeout_s,
+        }
+        accept = partial(media_result, scratch=task.scratch)
+        return _Errand(message, 1, self._timeout_s, "worker_timeout_s", accept)
+
+    def _video_errand(self, task: VideoTask, on_progress: Callable[[float], None] | None) -> _Errand[WebVideo]:
+        timeout_s = self._clip_timeout_s + _CLIP_GRACE_S
+        message = {
+            "is_video": True,
+            "path": str(task.path.absolute()),
+            "scratch": str(task.scratch.absolute()),
+            "options": self._options,
+            "limits": self._limits,
+            "threads": self.count,
+            "deadline_s": self._clip_timeout_s,
+            "cpu_s": timeout_s * self.count,
+        }
+        accept = partial(web_video, scratch=task.scratch)
+        return _Errand(
+            message,
+            self.count,
+            timeout_s,
+            "clip_timeout_s",
+            accept,
+            self._timeout_s,
+            on_progress and _harmless(on_progress),
+        )
+
+    def _child(self) -> Child:
+        child: Child | None = getattr(self._local, "child", None)
         # An idle process that was killed, for want of memory perhaps, says nothing about the file that comes next.
         if child is not None and (child.tasks_done >= self._max_tasks or not child.is_alive):
             self._discard(child)
             child = None
         if child is None:
             try:
-                child = _Child(self._arguments)
+                child = Child(self._arguments)
             except (OSError, ValueError) as error:
                 raise WorkerStartError(
                     f"A decoder process cannot be started ({error}). Free memory or lower the setting `workers`."
@@ -255,36 +234,32 @@ class WorkerPool:
                     self._children.add(child)
             if closed:
                 child.kill()
-                raise WorkerStartError("The pool of decoder processes was closed. Run the batch again.")
+                raise WorkerStartError(_CLOSED)
             self._local.child = child
             self.isolation = child.isolation
         return child
 
-    def _discard(self, child: _Child) -> int:
+    def _discard(self, child: Child) -> int:
         with self._lock:
             self._children.discard(child)
         self._local.child = None
         return child.kill()
 
-    def _run(self, task: Task) -> MediaResult:
-        child = self._child()
-        message = {
-            # The process has no working folder that a relative path could start from.
-            "path": str(task.path.absolute()),
-            "scratch": str(task.scratch.absolute()),
-            "file_name": task.file_name,
-            "metadata": task.metadata,
-            "renditions": task.renditions,
-            "sidecars": [str(path.absolute()) for path in task.sidecars],
-            "limits": self._limits,
-            "cpu_s": self._timeout_s,
-        }
+    def _run(self, errand: _Errand[Answer]) -> Answer:
         try:
-            answer = child.ask(message, self._timeout_s)
+            with self._cores.hold(errand.cores):
+                return self._run_on_cores(errand)
+        except CoresClosedError:
+            raise WorkerStartError(_CLOSED) from None
+
+    def _run_on_cores(self, errand: _Errand[Answer]) -> Answer:
+        child = self._child()
+        try:
+            answer = child.ask(errand.message, errand.timeout_s, stall_s=errand.stall_s, on_progress=errand.on_progress)
         except TimeoutError:
             self._discard(child)
-            raise _too_slow(self._timeout_s) from None
-        except (ValueError, OSError) as error:
+            raise _too_slow(errand) from None
+        except (ValueError, TypeError, OSError) as error:
             self._discard(child)
             raise ContentError(
                 ReasonCode.DECODER_CRASHED,
@@ -295,36 +270,36 @@ class WorkerPool:
             status = child.exit_status()
             self._discard(child)
             if status == -signal.SIGXCPU:  # several threads use up CPU time faster than the clock runs
-                raise _too_slow(self._timeout_s)
+                raise _too_slow(errand)
             raise ContentError(
                 ReasonCode.DECODER_CRASHED,
-                f"The decoder crashed on this file ({_describe(status)}). Replace it with a sound copy.",
+                f"The decoder crashed on this file ({exit_reason(status)}). Replace it with a sound copy.",
                 "decode",
             )
         try:
-            return self._interpret(child, answer, task)
+            return self._interpret(child, answer, errand)
         finally:
             if child.resident_bytes() > max(_KEPT_SHARE * self._memory_bytes, _MIN_KEPT_BYTES):
                 self._discard(child)
 
-    def _interpret(self, child: _Child, answer: dict[str, Any], task: Task) -> MediaResult:
+    def _interpret(self, child: Child, answer: dict[str, Any], errand: _Errand[Answer]) -> Answer:
         """Turn an answer into a result or an error. The answer is not trusted: the process may have been taken over."""
         if "result" in answer or "error" in answer:
             try:
                 if "error" in answer:
-                    error = _stated_error(answer["error"])
+                    error = stated_error(answer["error"])
                 else:
-                    return _checked(_RESULT.validate_python(answer["result"], strict=False), task)
+                    return errand.accept(answer["result"])
             except (ValueError, TypeError, KeyError, OSError) as impossible:  # ValidationError is a ValueError
                 self._discard(child)
                 raise ContentError(
                     ReasonCode.DECODER_CRASHED,
-                    f"The decoder gave an impossible result ({_short(impossible)}). Replace the file.",
+                    f"The decoder gave an impossible result ({short(impossible)}). Replace the file.",
                     "decode",
                 ) from impossible
             raise error
         if "scratch" in answer:
-            raise ScratchError(str(answer["scratch"])[:_MAX_TEXT])
+            raise ScratchError(str(answer["scratch"])[:MAX_TEXT])
         self._discard(child)  # its heap is in an unknown state
         if "memory" in answer:
             raise ContentError(
@@ -335,58 +310,28 @@ class WorkerPool:
             )
         raise ContentError(
             ReasonCode.DECODER_CRASHED,
-            f"The decoder failed on this file ({str(answer.get('unexpected', 'no reason given'))[:_MAX_TEXT]}). "
+            f"The decoder failed on this file ({str(answer.get('unexpected', 'no reason given'))[:MAX_TEXT]}). "
             "Replace it with a sound copy.",
             "decode",
         )
 
 
-def _too_slow(timeout_s: float) -> ContentError:
+def _harmless(on_progress: Callable[[float], None]) -> Callable[[float], None]:
+    """Return a listener whose faults are not taken for those of the decoder."""
+
+    def tell(share: float) -> None:
+        try:
+            on_progress(share)
+        except Exception:
+            _LOG.exception("The progress of a video could not be told.")
+
+    return tell
+
+
+def _too_slow(errand: _Errand[Answer]) -> ContentError:
     return ContentError(
         ReasonCode.DECODER_TIMEOUT,
-        f"Decoding took longer than {timeout_s:.0f} s. Raise the setting worker_timeout_s if the file is sound, else "
-        "replace it.",
+        f"Decoding took longer than {errand.timeout_s:.0f} s. Raise the setting {errand.timeout_setting} if the file "
+        "is sound, else replace it.",
         "decode",
     )
-
-
-def _stated_error(details: Mapping[str, Any]) -> ContentError:
-    """Return the error that a process states.
-
-    Raises:
-        ValueError: There is no such reason.
-        TypeError: It is no object with texts.
-        KeyError: Something is missing.
-    """
-    return ContentError(
-        ReasonCode(details["reason"]), str(details["message"])[:_MAX_TEXT], str(details["stage"])[:_MAX_TEXT]
-    )
-
-
-def _checked(result: MediaResult, task: Task) -> MediaResult:
-    """Return the result if what it names can be stored: own files of the task, no links that lead elsewhere.
-
-    Raises:
-        ValueError: It cannot.
-        OSError: A file is not there.
-    """
-    if not _EXTENSION.fullmatch(result.facts.extension):
-        raise ValueError("extension")
-    for rendition in result.renditions:
-        if rendition.kind not in _KINDS or rendition.file_name != f"{rendition.kind}.jpg":
-            raise ValueError("rendition")
-        # A link would be followed when the file is stored, to any file that the run may read.
-        found = (task.scratch / rendition.file_name).lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size != rendition.size_bytes:
-            raise ValueError("rendition file")
-    return result
-
-
-def _short(error: Exception) -> str:
-    return f"{error.error_count()} fields" if isinstance(error, ValidationError) else type(error).__name__
-
-
-def _describe(status: int) -> str:
-    if status < 0:
-        return f"signal {-status}"
-    return f"exit status {status}"

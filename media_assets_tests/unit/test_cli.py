@@ -449,7 +449,7 @@ def test_the_commands_that_look_agree_with_what_was_processed(call: Call, fill: 
     assert {one["check"] for one in findings} >= expected
     assert next(one for one in findings if one["check"] == "codecs")["state"] == "ok"
     consistency = next(one for one in findings if one["check"] == "consistency")
-    assert "6 materialized partitions" in consistency["message"]
+    assert "8 materialized partitions" in consistency["message"]
 
 
 def test_doctor_finds_what_is_marked_and_not_there(call: Call, fill: Fill, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import math
+import sys
 from collections import defaultdict
 from datetime import UTC, datetime
 from io import BytesIO
@@ -317,6 +318,7 @@ class TestBuilding:
     ) -> None:
         (tmp_path / "skimage").mkdir()
         (tmp_path / "skimage" / "__init__.py").touch()
+        monkeypatch.delitem(sys.modules, "skimage", raising=False)
         monkeypatch.syspath_prepend(tmp_path)
         with pytest.raises(SamplePhotosMissingError, match=r"does not ship astronaut\.png.*constraints\.txt"):
             photo_path(Photo.ASTRONAUT)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from media_assets.media.errors import ContentError, ReasonCode
-from media_assets.media.records import FileFacts, MediaResult, Metadata, Rendition
+from media_assets.media.records import FileFacts, MediaResult, Metadata, Rendition, WebVideo
 from media_assets.pipeline.assets import INGEST_ASSETS, OPTIMIZED, ORIGINAL, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.workers import Task
@@ -48,7 +48,7 @@ class Pool:
     def submit_video(self, task: Any, on_progress: Callable[[float], None] | None = None) -> Future[Any]:
         if on_progress is not None:
             on_progress(0.5)
-        return failed(self.web) if self.web is not None else finished(self.web_version(task))
+        return failed(self.web) if self.web is not None else finished(WebVideo(self.web_version(task), ("Encoded.",)))
 
     def web_version(self, task: Any) -> tuple[Rendition, ...]:
         return tuple(one for name in self.formats for one in self.write(task, "optimized", name))

@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,10 +18,13 @@ import pytest
 from media_assets.media.errors import ContentError, ReasonCode
 from media_assets.media.limits import Limits
 from media_assets.media.records import MediaResult
+from media_assets.media.rendering import DEFAULT_OPTIONS
 from media_assets.pipeline import child as child_module
 from media_assets.pipeline import workers
-from media_assets.pipeline.workers import Task, WorkerPool, WorkerStartError
+from media_assets.pipeline.answers import MAX_TEXT, web_video
+from media_assets.pipeline.workers import Task, VideoTask, WorkerPool, WorkerStartError
 from media_assets_tests.pictures import jpeg, slow_png, truncated_jpeg
+from media_assets_tests.unit.media.samples import write_video
 
 MakePool: TypeAlias = Callable[..., WorkerPool]
 MakeTask: TypeAlias = Callable[..., Task]
@@ -292,3 +297,154 @@ def test_closing_twice_is_fine(make_pool: MakePool, make_task: MakeTask) -> None
         run(pool, make_task(jpeg()))
     pool.close()
     assert decoders() == []
+
+
+# ---------------------------------------------------------------- videos
+
+
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A video that takes some seconds to encode."""
+    return write_video(tmp_path_factory.mktemp("long") / "v", frames=350, size=(1280, 720)).read_bytes()
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., VideoTask]:
+    numbers = count()
+
+    def make(frames: int = 20, content: bytes | None = None) -> VideoTask:
+        folder = tmp_path / f"video {next(numbers)}"
+        (folder / "out").mkdir(parents=True)
+        if content is None:
+            write_video(folder / "source", frames=frames)
+        else:
+            (folder / "source").write_bytes(content)
+        return VideoTask(folder / "source", folder / "out")
+
+    return make
+
+
+def test_a_video_comes_back_as_its_web_video(
+    make_pool: MakePool, make_video: Callable[..., VideoTask], tmp_path: Path
+) -> None:
+    task = make_video()
+    made = make_pool(work_folder=tmp_path).submit_video(task).result(WAIT_S).renditions
+    assert [one.kind for one in made] == ["storyboard", "animated_preview", "clip"]
+    assert {file.name for file in task.scratch.iterdir()} == {one.file_name for one in made}
+
+
+def test_the_progress_of_a_video_rises_to_its_end(
+    make_pool: MakePool, make_video: Callable[..., VideoTask], long_video: bytes
+) -> None:
+    told: list[float] = []
+    task = make_video(content=long_video)
+    made = make_pool().submit_video(task, told.append).result(WAIT_S).renditions
+    assert len(made) == 3
+    assert told
+    assert told == sorted(told)
+    assert all(0 < share <= 1 for share in told)
+
+
+def test_who_listens_badly_does_not_fail_the_video(
+    make_pool: MakePool, make_video: Callable[..., VideoTask], long_video: bytes
+) -> None:
+    def listen(share: float) -> None:
+        raise ValueError(share)
+
+    assert len(make_pool().submit_video(make_video(content=long_video), listen).result(WAIT_S).renditions) == 3
+
+
+def test_a_bad_video_is_a_content_error(make_pool: MakePool, make_video: Callable[..., VideoTask]) -> None:
+    with pytest.raises(ContentError) as caught:
+        make_pool().submit_video(make_video(content=jpeg())).result(WAIT_S)
+    assert (caught.value.reason, caught.value.stage) == (ReasonCode.UNSUPPORTED_TYPE, "render")
+
+
+def test_a_video_that_takes_too_long_keeps_what_is_finished(
+    make_pool: MakePool, make_video: Callable[..., VideoTask]
+) -> None:
+    pool = make_pool(options=replace(DEFAULT_OPTIONS, clip_timeout_s=0.001))
+    made = pool.submit_video(make_video()).result(WAIT_S)
+    assert made.renditions == ()
+    assert "Raise the setting clip_timeout_s" in made.notes[-1]
+
+
+def test_a_silent_process_is_ended(
+    make_pool: MakePool, make_video: Callable[..., VideoTask], long_video: bytes, make_task: MakeTask
+) -> None:
+    pool = make_pool(timeout_s=0.05)
+    with pytest.raises(ContentError) as caught:
+        pool.submit_video(make_video(content=long_video)).result(WAIT_S)
+    assert caught.value.reason == ReasonCode.DECODER_TIMEOUT
+    assert decoders() == []
+
+
+def test_a_crash_while_a_video_is_encoded_gives_the_cores_back(
+    make_pool: MakePool, make_video: Callable[..., VideoTask], long_video: bytes, make_task: MakeTask
+) -> None:
+    pool = make_pool(processes=2)
+    encoding = threading.Event()
+    future = pool.submit_video(make_video(content=long_video), lambda _: encoding.set())
+    assert encoding.wait(WAIT_S)
+    waiting = pool.submit(make_task(jpeg()))
+    time.sleep(0.2)
+    assert not waiting.done()  # the video holds all cores
+    for child in decoders():
+        child.kill()
+    with pytest.raises(ContentError) as caught:
+        future.result(WAIT_S)
+    assert caught.value.reason == ReasonCode.DECODER_CRASHED
+    assert waiting.result(WAIT_S).facts.format == "jpeg"
+
+
+def test_files_and_videos_take_turns(
+    make_pool: MakePool, make_video: Callable[..., VideoTask], make_task: MakeTask
+) -> None:
+    pool = make_pool(processes=2)
+    futures: list[Future[Any]] = []
+    for number in range(4):
+        futures += [pool.submit(make_task(jpeg(number))), pool.submit_video(make_video(frames=5))]
+    assert len([future.result(WAIT_S) for future in futures]) == 8
+
+
+def test_closing_ends_videos_and_those_who_wait_for_their_cores(
+    make_pool: MakePool, make_video: Callable[..., VideoTask], long_video: bytes, make_task: MakeTask
+) -> None:
+    pool = make_pool(processes=2)
+    encoding = threading.Event()
+    futures: list[Future[Any]] = [
+        pool.submit_video(make_video(content=long_video), lambda _: encoding.set()),
+        pool.submit(make_task(jpeg())),
+    ]
+    assert encoding.wait(WAIT_S)
+    pool.close()
+    assert decoders() == []
+    for future in futures:
+        with pytest.raises((ContentError, WorkerStartError, CancelledError)):
+            future.result(0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [{"kind": "thumb_150", "file_name": "thumb_150.jpg", "format": "jpeg"}],
+        [{"kind": "clip", "file_name": "../clip.mp4", "format": "mp4"}],
+        [{"kind": "clip", "file_name": "clip.mp4", "format": "mp4", "size_bytes": 4}],
+        [{"kind": "clip", "file_name": "clip.mp4", "format": "mp4"}] * 2,
+        {"kind": "clip"},
+    ],
+    ids=["kind", "folder", "size", "twice", "shape"],
+)
+def test_answers_about_videos_are_not_believed(tmp_path: Path, answer: Any) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"clip!")
+    (tmp_path / "thumb_150.jpg").write_bytes(b"thumb")
+    sizes = {"width_px": 2, "height_px": 2, "size_bytes": 5}
+    full = [sizes | one for one in answer] if isinstance(answer, list) else answer
+    with pytest.raises((ValueError, OSError)):
+        web_video({"renditions": full}, tmp_path)
+    good = {"kind": "clip", "file_name": "clip.mp4", "format": "mp4"} | sizes
+    made = web_video({"renditions": [good], "notes": ["a\x00b", "", "x" * 9999] * 20}, tmp_path)
+    assert [one.kind for one in made.renditions] == ["clip"]
+    assert "" not in made.notes
+    assert max(map(len, made.notes)) <= MAX_TEXT
+    assert len(made.notes) <= 20

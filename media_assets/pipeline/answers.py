@@ -1,0 +1,93 @@
+"""Judging what a decoder process answered. Nothing in it is trusted: a hostile file may have taken the process over.
+
+Lives here: checks of answers and the errors they become. Must not: talk to processes.
+"""
+
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from media_assets.media.errors import ContentError, ReasonCode
+from media_assets.media.records import MediaResult, Rendition, WebVideo
+from media_assets.media.rendering import EXTENSION_OF, OPTIMIZED_KINDS
+from media_assets.media.resize import RENDITION_SIZES
+from media_assets.media.text import clean_text
+
+MAX_TEXT = 2000
+"""Characters of a text that a process sends."""
+
+_RESULT = TypeAdapter(MediaResult)
+_WEB_VIDEO = TypeAdapter(WebVideo)
+_MAX_NOTES = 20
+_THUMBNAIL_KINDS = frozenset(size.kind for size in RENDITION_SIZES)
+_WEB_KINDS = frozenset(OPTIMIZED_KINDS)
+_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+
+
+def media_result(answer: object, scratch: Path) -> MediaResult:
+    """Return the result of a file if what it names can be stored.
+
+    Raises:
+        ValueError: It cannot, or is no result.
+        OSError: A file is not there.
+    """
+    result = _RESULT.validate_python(answer, strict=False)
+    if not _EXTENSION.fullmatch(result.facts.extension):
+        raise ValueError("extension")
+    for rendition in (*result.renditions, *result.optimized):
+        _check_file(rendition, scratch, _THUMBNAIL_KINDS | _WEB_KINDS)
+    return result
+
+
+def web_video(answer: object, scratch: Path) -> WebVideo:
+    """Return the web renditions of a video if they can be stored, with notes that can be shown.
+
+    Raises:
+        ValueError: They cannot, or are none.
+        OSError: A file is not there.
+    """
+    made = _WEB_VIDEO.validate_python(answer, strict=False)
+    if len({rendition.kind for rendition in made.renditions}) < len(made.renditions):
+        raise ValueError("the same kind twice")
+    for rendition in made.renditions:
+        _check_file(rendition, scratch, _WEB_KINDS)
+    cleaned = (clean_text(note[:MAX_TEXT]) for note in made.notes[:_MAX_NOTES])
+    return WebVideo(made.renditions, tuple(note for note in cleaned if note))
+
+
+def _check_file(rendition: Rendition, scratch: Path, kinds: frozenset[str]) -> None:
+    """Own files of the task only, no links that lead elsewhere."""
+    extension = EXTENSION_OF.get(rendition.format)
+    if rendition.kind not in kinds or rendition.file_name != f"{rendition.kind}.{extension}":
+        raise ValueError("rendition")
+    # A link would be followed when the file is stored, to any file that the run may read.
+    found = (scratch / rendition.file_name).lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size != rendition.size_bytes:
+        raise ValueError("rendition file")
+
+
+def stated_error(details: Mapping[str, Any]) -> ContentError:
+    """Return the error that a process states.
+
+    Raises:
+        ValueError: There is no such reason.
+        TypeError: It is no object with texts.
+        KeyError: Something is missing.
+    """
+    return ContentError(
+        ReasonCode(details["reason"]), str(details["message"])[:MAX_TEXT], str(details["stage"])[:MAX_TEXT]
+    )
+
+
+def short(error: Exception) -> str:
+    """Return what is impossible about an answer, without quoting it."""
+    return f"{error.error_count()} fields" if isinstance(error, ValidationError) else type(error).__name__
+
+
+def exit_reason(status: int) -> str:
+    """Return an exit status for people; negative ones are signals."""
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
