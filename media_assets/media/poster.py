@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 # Shares of the length, in the order of trying: near the start but past fade-ins and lens caps, then everywhere.
 _SHARES = tuple(Fraction(share, 100) for share in (10, 20, 35, 50, 65, 80, 5))
-_MAX_DECODED_PIXELS = 24_000_000  # of all candidates together, beside the first two: about 2 s of CPU time
+_MAX_DECODED_PIXELS = 48_000_000  # of all candidates together, beside the first two: about 2 s of CPU time
 _MAX_PACKETS = 600  # of the video stream, before giving up on a decodable frame
 _LOOK_LONGEST_PX = 160
 _FAIR = 0.15  # a frame that is worse shows next to nothing
 _MAX_FRAMES, _FRAMES_APART = 240, 12  # of the start, that are decoded when keyframes show nothing
+_CRISP_LONGEST_PX = 480
+_CRISPER = 1.4  # times steeper edges are seen
 _GOOD_ENOUGH = 0.7  # a frame that is this good ends the search
 _WORTH_IT = 0.06  # by so much a later frame must be better
 _FADE_FRAMES = 9  # a fade takes longer
@@ -51,9 +53,10 @@ def choose_poster(source: VideoSource, span: float | None) -> "VideoFrame | None
         source: The video.
         span: Its length in seconds, if it is known.
     """
-    best = _best_keyframe(source, span) if span is not None else None
+    best, keyframes = _best_keyframe(source, span) if span is not None else (None, 0)
     if best is not None and best.score >= _FAIR:
-        return best.frame
+        # Nothing to choose among: the only keyframe of a short video may be in the middle of a swing of the camera.
+        return best.frame if keyframes > 1 else _crisper(source, best).frame
     # Damaged keyframes, or only a black one at the start: what comes between them may be better.
     with open_video(source) as container, codec_errors("video"):
         stream = picture_stream(container, source)
@@ -91,14 +94,44 @@ def picture_score(gray: NDArray[np.float32]) -> float:
     return worth * max(exposure, 0.05)
 
 
-def _best_keyframe(source: VideoSource, span: float) -> _Candidate | None:
-    """Try keyframes over the length until one is good enough."""
+def crispness(frame: "VideoFrame") -> float:
+    """Return how steep the edges of a frame are, in gray levels a pixel, in the direction in which they are less so.
+
+    Motion blurs one direction only, and in the small picture of :func:`look_at` it is not to be seen.
+    """
+    gray = gray_pixels(frame, fit_box(frame.width, frame.height, _CRISP_LONGEST_PX))
+    if min(gray.shape) < 2:
+        return 0.0
+    steps = (np.abs(np.diff(gray, axis=axis)) for axis in (0, 1))
+    return min(float(np.percentile(step, 99)) for step in steps)
+
+
+def _crisper(source: VideoSource, found: _Candidate) -> _Candidate:
+    """Return a frame from the start of the video that shows as much and is clearly less blurred, else the given one."""
+    best, least = found, crispness(found.frame) * _CRISPER
+    with open_video(source) as container, codec_errors("video"):
+        stream = picture_stream(container, source)
+        many = _MAX_DECODED_PIXELS // max(1, stream.width * stream.height)
+        for number, frame in enumerate(islice(_decode_all(container, stream), min(many, _MAX_FRAMES))):
+            if number % _FRAMES_APART or picture_score(look_at(frame)) < min(found.score, _GOOD_ENOUGH):
+                continue
+            crisp = crispness(frame)
+            if crisp > least:
+                best, least = _Candidate(frame, found.score), crisp
+    return best
+
+
+def _best_keyframe(source: VideoSource, span: float) -> tuple[_Candidate | None, int]:
+    """Try keyframes over the length until one is good enough; return it, and how many different ones there were.
+
+    A search that ends early has not seen all: it counts as two at least where a second one was never asked for.
+    """
     best: _Candidate | None = None
     seen: set[int | None] = set()
     with open_video(source) as container:
         stream = picture_stream(container, source)
         if not stream.time_base:
-            return None
+            return None, 0
         tries = 2 + _MAX_DECODED_PIXELS // max(1, stream.width * stream.height)
         for share in islice(_SHARES, tries):
             at = start_of(stream) + int(Fraction(span) * share / stream.time_base)
@@ -115,7 +148,23 @@ def _best_keyframe(source: VideoSource, span: float) -> _Candidate | None:
             best = candidate
             if best.score >= _GOOD_ENOUGH:
                 break
-    return best
+        is_only = len(seen) == 1 and _last_keyframe(container, stream, span) in seen
+    return best, 1 if is_only else max(2, len(seen))
+
+
+def _last_keyframe(container: "InputContainer", stream: "VideoStream", span: float) -> int | None:
+    """Return the time of the last keyframe, in units of the stream."""
+    import av
+
+    at = start_of(stream) + int(Fraction(span) * _SHARES[5] / (stream.time_base or 1))
+    try:
+        container.seek(at, stream=stream, backward=True)
+        for packet in islice(read_packets(container, stream), _MAX_PACKETS):
+            if packet.is_keyframe and packet.size:
+                return packet.pts
+    except (av.FFmpegError, ValueError, OverflowError):
+        pass
+    return None
 
 
 def _decode_keyframe(

@@ -62,6 +62,19 @@ def test_a_black_start_is_passed_over(tmp_path: Path, gop: int) -> None:
     assert likeness(poster(path, tmp_path), PHOTO) > 0.95
 
 
+def swung(picture: Picture, pixels: int) -> Picture:
+    """What a camera sees that is turned while the shutter is open: blurred along one direction."""
+    wide = np.pad(picture.astype(np.float64), ((0, 0), (pixels, 0), (0, 0)), mode="edge").cumsum(axis=1)
+    return ((wide[:, pixels:] - wide[:, :-pixels]) / pixels).clip(0, 255).astype(np.uint8)
+
+
+def test_the_only_keyframe_is_passed_over_when_the_camera_swings(tmp_path: Path) -> None:
+    path = write_frames(tmp_path / "v", lambda n: swung(PHOTO, 24) if n < 10 else OTHER, 30, gop=200)
+    assert likeness(poster(path, tmp_path), OTHER) > 0.95
+    still = write_frames(tmp_path / "still", lambda n: PHOTO if n < 10 else swung(OTHER, 24), 30, gop=200)
+    assert likeness(poster(still, tmp_path), PHOTO) > 0.95
+
+
 def test_a_fade_in_is_passed_over(tmp_path: Path) -> None:
     path = write_frames(tmp_path / "v", lambda n: dimmed(PHOTO, min(n / 40, 1)), 200)
     assert poster(path, tmp_path).mean() > 0.9 * PHOTO.mean()
