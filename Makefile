@@ -67,7 +67,7 @@ bench-renditions: $(STAMP_ALL) ## Measure renditions, alone and through Dagster,
 	$(BIN)/python -m media_assets_tests.bench.renditions $(ARGS)
 
 .PHONY: bench-web-versions
-bench-web-versions: $(STAMP_ALL) ## Measure size and similarity of the web versions on the shared corpus (ARGS="--sheet DIR")
+bench-web-versions: $(STAMP_ALL) ## Measure size and similarity of the web versions (ARGS="--corpus DIR --sheet DIR")
 	$(BIN)/python -m media_assets_tests.bench.web_versions $(ARGS)
 
 .PHONY: bench-crops
