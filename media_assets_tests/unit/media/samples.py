@@ -12,6 +12,21 @@ from PIL import ExifTags, Image
 
 RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 160, 40), (30, 40, 200), (240, 240, 240)
 
+UPRIGHT = [RED, GREEN, BLUE, WHITE]
+"""Corners of ``quadrants``, when it is upright."""
+
+STORED_AS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""What has to be done to an upright picture so that a viewer that follows the tag shows it upright again."""
+
 
 def quadrants(width: int = 96, height: int = 64) -> Image.Image:
     """Red top left, green top right, blue bottom left, white bottom right: tells all eight orientations apart."""

@@ -14,10 +14,8 @@ from media_assets.media.resize import resize_to
 from media_assets.media.sniff import sniff
 from media_assets_tests.pictures import Tags, long, short, tiff
 from media_assets_tests.unit.media.samples import (
-    BLUE,
-    GREEN,
-    RED,
-    WHITE,
+    STORED_AS,
+    UPRIGHT,
     corner_colors,
     encoded,
     exif_block,
@@ -25,19 +23,6 @@ from media_assets_tests.unit.media.samples import (
     noisy,
     quadrants,
 )
-
-UPRIGHT = [RED, GREEN, BLUE, WHITE]
-# What has to be done to an upright picture so that a viewer that follows the tag shows it upright again.
-STORED_AS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def decode(

@@ -16,10 +16,9 @@ from media_assets.media.thumbnails import write_thumbnails
 from media_assets_tests.unit.media.conftest import Run
 from media_assets_tests.unit.media.rendition_files import ALLOWED_PARTS, parts
 from media_assets_tests.unit.media.samples import (
-    BLUE,
-    GREEN,
     RED,
-    WHITE,
+    STORED_AS,
+    UPRIGHT,
     corner_colors,
     encoded,
     exif_block,
@@ -27,17 +26,6 @@ from media_assets_tests.unit.media.samples import (
     quadrants,
 )
 
-UPRIGHT = [RED, GREEN, BLUE, WHITE]
-STORED_AS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 FORMATS: tuple[PictureFormat, ...] = ("jpeg", "webp", "avif")
 ALL_SQUARES = (150, 300, 600, 1200)
 
