@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 FILES = 64
 FLUSH = 16
 # Large enough that a flush takes a second or so: the kill must fall between two of them.
-SIZE = (1400, 1050)
+SIZE = (640, 480)
 RENDITIONS = 5
 _POLL_S = 0.05
 
