@@ -88,7 +88,7 @@ def _jpeg(pixels: NDArray[np.uint8], quality: int, *, full_chroma: bool) -> byte
     if max(height, width) > _JPEG_MAX_SIDE_PX:
         raise ValueError(f"{width} x {height} pixels are too many for a JPEG.")
     subsampling = "444" if full_chroma else "420"
-    data: bytes = ajpegli.encode(pixels, quality=quality, progressive=2, subsampling=subsampling)
+    data: bytes = ajpegli.encode(pixels, quality=quality, progressive=1, subsampling=subsampling)
     return data[:2] + _JFIF_HEADER + data[2:]
 
 
