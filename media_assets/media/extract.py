@@ -7,10 +7,14 @@ process that is fed one file at a time (DESIGN.md section 10).
 import re
 import warnings as python_warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from media_assets.media.analysis_frames import write_analysis_frames
+from media_assets.media.appearance import measure_appearance
 from media_assets.media.claims import Claims
 from media_assets.media.crop import FaceFinder
 from media_assets.media.decode import decode_picture
@@ -19,7 +23,7 @@ from media_assets.media.file_names import file_name_claims
 from media_assets.media.limits import Limits
 from media_assets.media.metadata import describe, picture_claims, sidecar_claims
 from media_assets.media.picture import DecodedPicture
-from media_assets.media.records import FileFacts, MediaResult, Metadata, Rendition
+from media_assets.media.records import Appearance, FileFacts, MediaResult, Metadata, Rendition
 from media_assets.media.rendering import DEFAULT_OPTIONS, RenderOptions
 from media_assets.media.resize import PREVIEW_LONGEST_PX, WEB_LONGEST_PX
 from media_assets.media.sniff import Sniffed, sniff_file
@@ -63,6 +67,7 @@ def extract(
     metadata: bool,
     renditions: bool,
     optimized: bool = False,
+    appearance: bool = False,
     options: RenderOptions = DEFAULT_OPTIONS,
     find_faces: FaceFinder | None = None,
     limits: Limits,
@@ -78,6 +83,7 @@ def extract(
         renditions: Whether to write thumbnails and the preview. The picture is decoded for validation either way.
         optimized: Whether to write the web versions of a picture. Those of a video take another, longer pass:
             :func:`media_assets.media.web_video.write_web_video`.
+        appearance: Whether to measure how the picture, or the poster of a video, looks.
         options: How renditions are made.
         find_faces: Finds the faces that squares must not cut; ``None`` leaves faces out of account.
         limits: What the file may cost.
@@ -90,7 +96,7 @@ def extract(
     sniffed = _identify(path, file_name, limits)
     with python_warnings.catch_warnings(record=True) as caught:
         python_warnings.simplefilter("always")
-        wanted = _Wanted(scratch, renditions, optimized, options, find_faces)
+        wanted = _Wanted(scratch, renditions, optimized, appearance, options, find_faces)
         read = _read_picture if sniffed.media_type == "image" else _read_video
         facts, fields, claims, made, notes = read(path, sniffed, limits, wanted)
         if metadata:
@@ -102,6 +108,7 @@ def extract(
         metadata=Metadata(**fields, warnings=oddities or None) if metadata else None,
         renditions=made.thumbnails,
         optimized=made.optimized,
+        appearance=made.appearance,
         warnings=oddities,
     )
 
@@ -113,19 +120,21 @@ class _Wanted:
     scratch: Path
     thumbnails: bool
     optimized: bool
+    appearance: bool
     options: RenderOptions
     find_faces: FaceFinder | None
 
     @property
     def longest_px(self) -> int:
         """What to decode. The same for both assets: the bytes of one do not depend on whether the other is made."""
-        return WEB_LONGEST_PX if self.thumbnails or self.optimized else _VALIDATION_LONGEST_PX
+        return WEB_LONGEST_PX if self.thumbnails or self.optimized or self.appearance else _VALIDATION_LONGEST_PX
 
 
 @dataclass(frozen=True)
 class _Made:
     thumbnails: tuple[Rendition, ...] = ()
     optimized: tuple[Rendition, ...] = ()
+    appearance: Appearance | None = None
 
 
 _Parts = tuple[FileFacts, dict[str, Any], tuple[Claims, ...], _Made, list[str]]
@@ -177,8 +186,20 @@ def _read_picture(path: Path, sniffed: Sniffed, limits: Limits, wanted: _Wanted)
         if wanted.thumbnails
         else (),
         _web_pictures(path, facts, decoded, wanted, notes) if wanted.optimized else (),
+        _appearance(decoded.picture, wanted, notes),
     )
     return facts, fields, claims, made, notes
+
+
+def _appearance(picture: Image.Image, wanted: _Wanted, notes: list[str]) -> Appearance | None:
+    """Measure a picture that was decoded; whatever goes wrong with numbers only costs these."""
+    if not wanted.appearance:
+        return None
+    try:
+        return measure_appearance(picture, wanted.options.background)
+    except (ArithmeticError, ValueError) as error:
+        notes.append(f"Its appearance could not be measured ({type(error).__name__}).")
+        return None
 
 
 def _web_pictures(
@@ -193,7 +214,7 @@ def _web_pictures(
 
 
 def _read_video(path: Path, sniffed: Sniffed, limits: Limits, wanted: _Wanted) -> _Parts:
-    longest = PREVIEW_LONGEST_PX if wanted.thumbnails else _VALIDATION_LONGEST_PX
+    longest = PREVIEW_LONGEST_PX if wanted.thumbnails or wanted.appearance else _VALIDATION_LONGEST_PX
     decoded = decode_video(path, sniffed, limits, longest_px=longest)
     size = (decoded.width_px, decoded.height_px)
     facts = FileFacts(
@@ -210,11 +231,11 @@ def _read_video(path: Path, sniffed: Sniffed, limits: Limits, wanted: _Wanted) -
     packet = xmp_claims(decoded.xmp, notes) if decoded.xmp else None
     claims = decoded.claims if packet is None else (*decoded.claims, packet)
     fields = {name: value for name, value in decoded.fields.items() if value is not None}
-    made = _Made(
-        write_thumbnails(decoded.poster, size, wanted.scratch, wanted.options, wanted.find_faces)
-        if wanted.thumbnails
-        else ()
-    )
+    made = _Made(appearance=_appearance(decoded.poster, wanted, notes))
+    if wanted.thumbnails:
+        pictures = write_thumbnails(decoded.poster, size, wanted.scratch, wanted.options, wanted.find_faces)
+        frames = write_analysis_frames(decoded, wanted.scratch, limits, wanted.options.video_frames)
+        made = replace(made, thumbnails=(*pictures, *frames))
     return facts, fields, claims, made, notes
 
 

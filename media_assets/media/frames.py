@@ -5,6 +5,7 @@ Lives here: what posters, storyboards, previews and clips have in common. Must n
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ BT709, BT601, UNSPECIFIED = 1, 6, 2
 
 _HD_HEIGHT_PX = 720  # from here on players take BT.709 where the file does not say
 _MAX_SAMPLE_ASPECT = 16
+_MAX_PACKETS = 600  # from where was sought to the keyframe
 _COMBED = 1.4  # how much more lines of two fields differ than lines of one
 
 
@@ -60,6 +62,43 @@ def frames_from(container: "InputContainer", stream: "VideoStream", at_s: float)
             stream.codec_context.flush_buffers()
     for packet in read_packets(container, stream):
         yield from decode_packet(stream, packet)
+
+
+def held_back(stream: "VideoStream") -> "Iterator[VideoFrame]":
+    """Yield the frames that the decoder holds back, when packets have ended before their time."""
+    yield from decode_packet(stream, None)
+
+
+def decode_keyframe(
+    container: "InputContainer", stream: "VideoStream", at: int, seen: set[int | None]
+) -> "VideoFrame | None":
+    """Decode the keyframe before a time, unless it was decoded already: one packet and a flush.
+
+    Args:
+        container: Where to seek.
+        stream: The picture.
+        at: Time in units of the stream.
+        seen: Times of the keyframes that were decoded; this one is added.
+
+    Returns:
+        ``None`` if it was, and where the file is damaged or cannot be sought in.
+    """
+    import av
+
+    try:
+        container.seek(at, stream=stream, backward=True)
+        for packet in islice(read_packets(container, stream), _MAX_PACKETS):
+            if packet.is_keyframe and packet.size and not packet.is_corrupt:
+                if packet.pts in seen:
+                    return None
+                seen.add(packet.pts)
+                frames = [*stream.decode(packet), *stream.decode(None)]
+                return next((frame for frame in frames if not frame.is_corrupt), None)
+    except (MemoryError, av.error.MemoryError):
+        raise
+    except (av.FFmpegError, ValueError, OverflowError):
+        return None  # no index, or a damaged spot
+    return None
 
 
 def start_of(stream: "VideoStream") -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media_assets.media.decode import codec_errors
-from media_assets.media.frames import decode_packet, gray_pixels, start_of
+from media_assets.media.frames import decode_keyframe, decode_packet, gray_pixels, held_back, start_of
 from media_assets.media.resize import fit_box
 from media_assets.media.video_facts import read_packets
 from media_assets.media.video_open import VideoSource, open_video, picture_stream
@@ -135,7 +135,7 @@ def _best_keyframe(source: VideoSource, span: float) -> tuple[_Candidate | None,
         tries = 2 + _MAX_DECODED_PIXELS // max(1, stream.width * stream.height)
         for share in islice(_SHARES, tries):
             at = start_of(stream) + int(Fraction(span) * share / stream.time_base)
-            frame = _decode_keyframe(container, stream, at, seen)
+            frame = decode_keyframe(container, stream, at, seen)
             if frame is None:
                 continue
             candidate = _Candidate(frame, picture_score(look_at(frame)))
@@ -164,28 +164,6 @@ def _last_keyframe(container: "InputContainer", stream: "VideoStream", span: flo
                 return packet.pts
     except (av.FFmpegError, ValueError, OverflowError):
         pass
-    return None
-
-
-def _decode_keyframe(
-    container: "InputContainer", stream: "VideoStream", at: int, seen: set[int | None]
-) -> "VideoFrame | None":
-    """Decode the keyframe before a time, unless it was decoded already: one packet and a flush."""
-    import av
-
-    try:
-        container.seek(at, stream=stream, backward=True)
-        for packet in islice(read_packets(container, stream), _MAX_PACKETS):
-            if packet.is_keyframe and packet.size and not packet.is_corrupt:
-                if packet.pts in seen:
-                    return None
-                seen.add(packet.pts)
-                frames = [*stream.decode(packet), *stream.decode(None)]
-                return next((frame for frame in frames if not frame.is_corrupt), None)
-    except (MemoryError, av.error.MemoryError):
-        raise
-    except (av.FFmpegError, ValueError, OverflowError):
-        return None  # no index, or a damaged spot
     return None
 
 
@@ -221,4 +199,4 @@ def _decode_all(container: "InputContainer", stream: "VideoStream") -> "Iterator
     """Decode from the start, over damaged packets."""
     for packet in islice(read_packets(container, stream), _MAX_PACKETS):
         yield from decode_packet(stream, packet)
-    yield from decode_packet(stream, None)  # when the packets ended before their time
+    yield from held_back(stream)

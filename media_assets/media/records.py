@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from media_assets.media.dominant_colors import DominantColor
+
 MediaType = Literal["image", "video"]
 
 
@@ -118,7 +120,7 @@ class Rendition:
 
     Attributes:
         kind: ``thumb_150`` ``thumb_300`` ``thumb_600`` ``thumb_1200`` ``preview``, ``optimized``, and of videos
-            ``storyboard`` ``animated_preview`` ``clip``.
+            ``frame_01`` to ``frame_16``, ``storyboard`` ``animated_preview`` ``clip``.
         file_name: Bare file name inside the scratch folder: the kind and the extension of the format.
         format: ``jpeg``, ``webp``, ``avif`` or ``mp4``; copies of the file also ``png`` or ``gif``.
         width_px: Width of the encoded picture.
@@ -129,6 +131,7 @@ class Rendition:
         quality: Quality that the encoder was told, on its own scale; ``None`` where there is none.
         thumbhash: ThumbHash of what it shows, base64, for pictures that pages show before they are loaded.
         duration_s: Length of a clip or animation in seconds.
+        frame_s: Time of a frame in its video in seconds; ``None`` of other kinds.
     """
 
     kind: str
@@ -142,6 +145,38 @@ class Rendition:
     quality: int | None = None
     thumbhash: str | None = None
     duration_s: float | None = None
+    frame_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How a picture looks; each number is defined in ``appearance``.
+
+    Attributes:
+        dominant_colors: Up to five, the largest share first.
+        brightness: Mean lightness, 0 black to 1 white.
+        saturation: Mean saturation of HSV, 0-1.
+        color_temperature: Of the mean colour in kelvin; ``None`` where the colour has none.
+        blur_score: 0 sharp to 1 blurred; ``None`` without any detail.
+        noise_score: 0 clean to 1.
+        contrast: 0 flat to 1.
+        exposure: -1 too dark to 1 too light.
+        quality_score: 0 to 1.
+        phash: 64-bit DCT hash, not negative.
+        dhash: 64-bit difference hash, not negative.
+    """
+
+    dominant_colors: tuple[DominantColor, ...]
+    brightness: float
+    saturation: float
+    color_temperature: float | None
+    blur_score: float | None
+    noise_score: float
+    contrast: float
+    exposure: float
+    quality_score: float
+    phash: int
+    dhash: int
 
 
 @dataclass(frozen=True)
@@ -164,7 +199,9 @@ class MediaResult:
     Attributes:
         facts: What the file is.
         metadata: Present when it was asked for.
-        renditions: Thumbnails and preview, when they were asked for; in the order of their kinds.
+        renditions: Thumbnails and preview, when they were asked for, in the order of their kinds; then the frames of a
+            video that analysis reads.
+        appearance: Present when it was asked for.
         optimized: Web versions, when they were asked for; none where no encoding is smaller than the file itself.
         optimized_notes: Why a video has no clip, or how it was made, for people.
         warnings: Recoverable oddities, for people ("EXIF date 2021:13:45 is not a date").
@@ -175,4 +212,5 @@ class MediaResult:
     renditions: tuple[Rendition, ...] = ()
     optimized: tuple[Rendition, ...] = ()
     optimized_notes: tuple[str, ...] = ()
+    appearance: Appearance | None = None
     warnings: tuple[str, ...] = field(default=())

@@ -41,6 +41,9 @@ RENDITION_SIZES: tuple[RenditionSize, ...] = (
 PREVIEW_LONGEST_PX = 1600
 """Longest side of the preview that all analysis reads."""
 
+FRAME_LONGEST_PX = 1024
+"""Longest side of the frames of a video that analysis reads."""
+
 WEB_LONGEST_PX = 2048
 """Longest side of the web version."""
 

@@ -15,7 +15,7 @@ from media_assets.media.avchd import read_recording
 from media_assets.media.claims import Claims
 from media_assets.media.decode import codec_errors
 from media_assets.media.errors import ContentError, ReasonCode
-from media_assets.media.frames import upright_picture
+from media_assets.media.frames import start_of, upright_picture
 from media_assets.media.isobmff import MovieBoxes, read_movie_boxes
 from media_assets.media.limits import Limits
 from media_assets.media.poster import choose_poster
@@ -36,6 +36,7 @@ from media_assets.media.video_tags import container_claims, movie_claims
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 _MAX_RECORDING_PACKETS = 60  # of the video stream; camcorders repeat the message at each keyframe
@@ -46,7 +47,10 @@ class DecodedVideo:
     """What one video holds.
 
     Attributes:
+        source: How it is opened.
+        span_s: The length in which frames can be sought, in seconds; ``None`` if it is unknown.
         poster: Upright RGB frame, fitted into the box that was asked for.
+        poster_s: Time of the poster in the video, in seconds; ``None`` when it is black because there is no frame.
         width_px: Width of the upright frame, sample aspect ratio not applied.
         height_px: Height of the upright frame.
         duration_s: Length in seconds as the container, or the fragments of an MP4 state it. ``None`` when the
@@ -58,7 +62,10 @@ class DecodedVideo:
         warnings: Recoverable oddities, for people.
     """
 
+    source: VideoSource
+    span_s: float | None
     poster: Image.Image
+    poster_s: float | None
     width_px: int
     height_px: int
     duration_s: float | None
@@ -92,6 +99,7 @@ def decode_video(path: Path, sniffed: Sniffed, limits: Limits, *, longest_px: in
         with codec_errors("video"):
             fields = stream_fields(container, stream, sniffed.format)
             frame_count = stream.frames or None
+            starts_at = start_of(stream)
             stated = stated_duration(container) if source.demuxer != ELEMENTARY else None
             claims = _claims(source, container, stream, movie, warnings)
     if fields["frame_rate_fps"] is None:
@@ -105,7 +113,10 @@ def decode_video(path: Path, sniffed: Sniffed, limits: Limits, *, longest_px: in
         box = fit_box(frame.width, frame.height, longest_px)
         poster, size, rotation = upright_picture(frame, limits, box, warnings)
     return DecodedVideo(
+        source=source,
+        span_s=span,
         poster=poster,
+        poster_s=None if frame is None else _time_after(frame, starts_at),
         width_px=size[0],
         height_px=size[1],
         duration_s=duration,
@@ -115,6 +126,13 @@ def decode_video(path: Path, sniffed: Sniffed, limits: Limits, *, longest_px: in
         xmp=movie.xmp if movie else None,
         warnings=tuple(warnings),
     )
+
+
+def _time_after(frame: "VideoFrame", starts_at: int) -> float:
+    """Return the time of a frame; where the file does not tell it, the frame came first."""
+    if frame.pts is None or not frame.time_base:
+        return 0.0
+    return max(0.0, float((frame.pts - starts_at) * frame.time_base))
 
 
 def _check_samples(container: "InputContainer", boxes: MovieBoxes | None, file_size: int) -> None:

@@ -5,15 +5,16 @@ Lives here: checks of answers and the errors they become. Must not: talk to proc
 
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from media_assets.media.errors import ContentError, ReasonCode
-from media_assets.media.records import MediaResult, Rendition, WebVideo
-from media_assets.media.rendering import EXTENSION_OF, OPTIMIZED_KINDS
+from media_assets.media.records import Appearance, MediaResult, Rendition, WebVideo
+from media_assets.media.rendering import EXTENSION_OF, FRAME_KINDS, OPTIMIZED_KINDS
 from media_assets.media.resize import RENDITION_SIZES
 from media_assets.media.text import clean_text
 
@@ -23,7 +24,9 @@ MAX_TEXT = 2000
 _RESULT = TypeAdapter(MediaResult)
 _WEB_VIDEO = TypeAdapter(WebVideo)
 _MAX_NOTES = 20
-_THUMBNAIL_KINDS = frozenset(size.kind for size in RENDITION_SIZES)
+_MAX_COLORS = 5
+_COLOR = re.compile(r"#[0-9a-f]{6}")
+_THUMBNAIL_KINDS = frozenset((*(size.kind for size in RENDITION_SIZES), *FRAME_KINDS))
 _WEB_KINDS = frozenset(OPTIMIZED_KINDS)
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 
@@ -40,7 +43,38 @@ def media_result(answer: object, scratch: Path) -> MediaResult:
         raise ValueError("extension")
     for rendition in (*result.renditions, *result.optimized):
         _check_file(rendition, scratch, _THUMBNAIL_KINDS | _WEB_KINDS)
+    _check_frames(result.renditions)
+    if result.appearance is not None:
+        _check_appearance(result.appearance)
     return result
+
+
+def _check_frames(renditions: Sequence[Rendition]) -> None:
+    """Analysis reads frames as JPEG, and tells those of a video apart by their times."""
+    frames = [one for one in renditions if one.kind in FRAME_KINDS]
+    times = [one.frame_s for one in renditions if one.frame_s is not None]
+    if [one.kind for one in frames] != list(FRAME_KINDS[: len(frames)]) or len(times) != len(frames):
+        raise ValueError("frames")
+    if any(one.frame_s is None or one.format != "jpeg" for one in frames) or times != sorted(set(times)):
+        raise ValueError("frames")
+    if not all(isfinite(at_s) and at_s >= 0 for at_s in times):
+        raise ValueError("times of frames")
+
+
+def _check_appearance(found: Appearance) -> None:
+    """Numbers in their ranges and hashes of 64 bits, or no table could hold them."""
+    shares = (
+        *(found.brightness, found.saturation, found.noise_score, found.contrast, found.quality_score),
+        *(color.share for color in found.dominant_colors),
+        *(() if found.blur_score is None else (found.blur_score,)),
+        (found.exposure + 1) / 2,
+    )
+    if not all(-1e-6 <= share <= 1 + 1e-6 for share in shares) or len(found.dominant_colors) > _MAX_COLORS:
+        raise ValueError("appearance")
+    if not all(_COLOR.fullmatch(color.rgb_hex) for color in found.dominant_colors):
+        raise ValueError("colour")
+    if not all(0 <= value < 2**64 for value in (found.phash, found.dhash)):
+        raise ValueError("hash")
 
 
 def web_video(answer: object, scratch: Path) -> WebVideo:

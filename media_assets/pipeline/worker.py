@@ -61,6 +61,7 @@ def _extract(task: dict[str, Any]) -> dict[str, Any]:
         metadata=task["metadata"],
         renditions=task["renditions"],
         optimized=task["optimized"],
+        appearance=task["appearance"],
         options=_OPTIONS.validate_python(task["options"]),
         find_faces=_FIND_FACES,
         limits=Limits(**task["limits"]),

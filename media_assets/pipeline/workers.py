@@ -45,6 +45,7 @@ class Task:
         metadata: Whether to read metadata.
         renditions: Whether to make thumbnails and preview.
         optimized: Whether to make web versions of a picture; those of a video are a task of their own.
+        appearance: Whether to measure how it looks.
         sidecars: Local copies of its sidecars, under neutral names, the most trusted first.
     """
 
@@ -54,6 +55,7 @@ class Task:
     metadata: bool
     renditions: bool
     optimized: bool = False
+    appearance: bool = False
     sidecars: tuple[Path, ...] = ()
 
 
@@ -184,6 +186,7 @@ class WorkerPool:
             "metadata": task.metadata,
             "renditions": task.renditions,
             "optimized": task.optimized,
+            "appearance": task.appearance,
             "options": self._options,
             "sidecars": [str(path.absolute()) for path in task.sidecars],
             "limits": self._limits,

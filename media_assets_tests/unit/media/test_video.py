@@ -32,7 +32,8 @@ def test_facts_and_poster(tmp_path: Path, run: Run, container: str, codec: str, 
     assert (metadata.container, metadata.rotation_deg, metadata.audio_codec) == (name, 0, None)
     assert metadata.video_codec == ("vp8" if codec == "libvpx" else "mpeg4")
     assert metadata.frame_rate_fps == pytest.approx(10)
-    assert [(r.width_px, r.height_px) for r in result.renditions] == [(96, 64)] * 5
+    assert [(r.width_px, r.height_px) for r in result.renditions] == [(96, 64)] * 6
+    assert (result.renditions[-1].kind, result.renditions[-1].frame_s) == ("frame_01", pytest.approx(0, abs=2))
     with Image.open(tmp_path / "scratch" / "preview.jpg") as poster:
         assert is_close(corner_colors(poster), [RED, GREEN, BLUE, WHITE])
     assert result.warnings == ()
