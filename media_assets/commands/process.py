@@ -2,16 +2,16 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
+from media_assets.commands.catalog_runs import compact_and_group
 from media_assets.commands.output import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -25,9 +25,11 @@ from media_assets.commands.output import (
     progress_console,
     reports_errors,
 )
+from media_assets.commands.progress import progress_bar
 from media_assets.instance import prepare_home
-from media_assets.pipeline.assets import INGEST_ASSETS, METADATA, ORIGINAL
-from media_assets.pipeline.intake import plan_batches, sweep
+from media_assets.pipeline.analysis_recipe import vision_recipe_of
+from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, METADATA, ORIGINAL, THUMBNAILS
+from media_assets.pipeline.intake import contiguous_ranges, plan_batches, sweep
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import is_dead
 from media_assets.pipeline.outcomes import FileOutcome
@@ -58,6 +60,7 @@ class Report:
     states: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     rejected: list[dict[str, object]] = field(default_factory=list)
+    analyzed: int = 0
     seconds: float = 0.0
 
     def note(self, outcome: FileOutcome) -> None:
@@ -81,7 +84,7 @@ class Report:
 @click.command()
 @click.argument("path", metavar="PATH")
 @library_option
-@click.option("--assets", metavar="A,B,...", help=f"Only these assets.  [default: {','.join(INGEST_ASSETS)}]")
+@click.option("--assets", metavar="A,B,...", help="Only these assets. Default: all that the settings leave on.")
 @click.option("--owner", metavar="NAME", help="Owner of all files, instead of the first folder below PATH.")
 @click.option("--workers", type=click.IntRange(min=1), help="Decoder processes.  [default: one per core]")
 @json_option
@@ -94,8 +97,8 @@ def process(
     Files that were processed before and have not changed are skipped. Interrupted work continues where it stopped.
     Exit status: 0 when every file was processed or cleanly rejected, 1 when something failed, 2 on wrong usage.
     """
-    wanted = _parse_assets(assets)
     settings = Settings.load(library=library, inbox=path, workers=workers)
+    wanted = _parse_assets(assets, settings)
     _check_source(settings)
     opened = Library(settings)
     try:
@@ -112,13 +115,15 @@ def process(
     raise SystemExit(report.exit_code)
 
 
-def _parse_assets(text: str | None) -> tuple[str, ...]:
-    names = INGEST_ASSETS if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
-    unknown = [name for name in names if name not in INGEST_ASSETS]
+def _parse_assets(text: str | None, settings: Settings) -> tuple[str, ...]:
+    vision = vision_recipe_of(settings)
+    if text is None:
+        return (*INGEST_ASSETS, *(asset for asset in ANALYZE_ASSETS if settings.analyze and vision.is_on(asset)))
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    known = (*INGEST_ASSETS, *ANALYZE_ASSETS)
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise UserError(
-            f"Unknown asset {unknown[0] if unknown else '(none)'}. Known: {', '.join(INGEST_ASSETS)}.", EXIT_USAGE
-        )
+        raise UserError(f"Unknown asset {unknown[0] if unknown else '(none)'}. Known: {', '.join(known)}.", EXIT_USAGE)
     return names
 
 
@@ -153,17 +158,21 @@ def _source(library: Library, owner: str | None) -> Inbox:
 def _process(library: Library, settings: Settings, wanted: Sequence[str], owner: str | None, *, quiet: bool) -> Report:
     started = datetime.now(UTC)
     inbox = _source(library, owner)
+    analyses = [asset for asset in ANALYZE_ASSETS if asset in wanted]
+    # What is analysed is the preview.
+    ingested = [asset for asset in INGEST_ASSETS if asset in wanted or (analyses and asset == THUMBNAILS)]
     report = Report(path=settings.inbox_url, library=settings.library_url)
-    with _progress(quiet) as progress:
+    with progress_bar(quiet) as progress:
         _list(library, inbox, report, progress)
         runner = _Runner(library, prepare_home(settings))
         if report.sidecars:
             report.sidecars_without_media = library.ledger.lone_sidecars(0)[0]
-        _work(library, inbox, runner, wanted, report, progress)
+        _work(library, inbox, runner, ingested, report, progress)
+        if analyses:
+            _analyze(library, inbox, runner, analyses, report, progress)
         if library.pending_parts():
             task = progress.add_task("Catalog", total=1)
-            if (message := runner.get().run_catalog()) is not None:
-                report.failures.append(f"catalog: {message}")
+            report.failures += compact_and_group(library, runner.get(), group=bool(analyses))
             progress.advance(task)
     report.seconds = round((datetime.now(UTC) - started).total_seconds(), 2)
     return report
@@ -184,19 +193,6 @@ class _Runner:
 
             self._runner = HeadlessRunner(self._library)
         return self._runner
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=progress_console, disable=quiet) as progress:
-        yield progress
 
 
 def _list(library: Library, inbox: Inbox, report: Report, progress: Progress) -> None:
@@ -247,11 +243,33 @@ def _work(
     for batch in batches:
         # Where a sidecar changed, only `metadata` is computed again, whatever assets are asked for.
         _run_batch(library, runner, batch, {METADATA} if batch.is_refresh else {ORIGINAL, *wanted}, report)
-    for media_ids, assets in _ranges(lacking, runner.get().positions(), settings.batch_max_files):
+    for media_ids, assets in contiguous_ranges(lacking, runner.get().positions(), settings.batch_max_files):
         if (message := runner.get().run_range(media_ids[0], media_ids[-1], assets)) is not None:
             report.failures.append(message)
     progress.update(task, completed=total)
     report.left = max(0, total - sum(report.states.values()))
+
+
+def _analyze(
+    library: Library, inbox: Inbox, runner: _Runner, wanted: Sequence[str], report: Report, progress: Progress
+) -> None:
+    """Look at the previews of what has no result yet."""
+    lacking = library.ledger.unanalyzed(wanted, inbox=inbox.url)
+    if not lacking:
+        return
+    task = progress.add_task("Analysing", total=len(lacking))
+
+    def note(files: int) -> None:
+        report.analyzed += files
+        progress.advance(task, files)
+
+    library.on_analyzed = note
+    failures: Counter[str] = Counter()
+    for media_ids, assets in contiguous_ranges(lacking, runner.get().positions(), library.settings.batch_max_files):
+        if (message := runner.get().run_analysis(media_ids[0], media_ids[-1], assets)) is not None:
+            failures[message] += 1
+    report.failures += failures
+    progress.update(task, completed=len(lacking))
 
 
 def _claimable(library: Library, inbox_url: str) -> list[Batch]:
@@ -286,26 +304,10 @@ def _run_batch(library: Library, runner: _Runner, batch: Batch, assets: set[str]
         library.ledger.reopen_batch(batch, message=message, not_before=datetime.now(UTC), max_attempts=None)
 
 
-def _ranges(
-    lacking: Mapping[str, set[str]], positions: Mapping[str, int], max_files: int
-) -> Iterator[tuple[list[str], set[str]]]:
-    """Yield neighbouring partitions that lack the same assets, as ranges."""
-    group: list[str] = []
-    for media_id in sorted((one for one in lacking if one in positions), key=lambda one: positions[one]):
-        if group and (
-            positions[media_id] != positions[group[-1]] + 1
-            or lacking[media_id] != lacking[group[-1]]
-            or len(group) >= max_files
-        ):
-            yield group, lacking[group[-1]]
-            group = []
-        group.append(media_id)
-    if group:
-        yield group, lacking[group[-1]]
-
-
 def _print(report: Report) -> None:
     done = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items())) or "nothing to do"
+    if report.analyzed:
+        done += f"; {report.analyzed} analysed"
     left = f", {report.left} not reached" if report.left else ""
     counted = f"{report.listed} files listed, {report.unchanged} unchanged"
     if report.sidecars:

@@ -2,9 +2,14 @@
 
 import dagster as dg
 
+from media_assets.defs.analysis_sensor import build_analysis_sensor
+from media_assets.defs.assets.analyze import build_analyze
 from media_assets.defs.assets.catalog import catalog
 from media_assets.defs.assets.ingest import build_ingest
-from media_assets.defs.jobs import catalog_job, ingest_job
+from media_assets.defs.assets.near_duplicates import near_duplicates
+from media_assets.defs.assets.people import people
+from media_assets.defs.groups_sensor import build_groups_sensor
+from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job
 from media_assets.defs.resources import library_resource
 from media_assets.defs.sensors import build_sensors
 from media_assets.pipeline.library import Library
@@ -20,12 +25,18 @@ def build_definitions(*, library: Library | None = None) -> dg.Definitions:
 
     Raises:
         SettingsError: The configuration is not usable.
+        ModelError: It names a model that does not exist.
     """
     settings = library.settings if library is not None else Settings.load()
+    recipe = recipe_of(settings)
     return dg.Definitions(
-        assets=[build_ingest(recipe_of(settings)), catalog],
-        jobs=[ingest_job, catalog_job],
-        sensors=build_sensors(settings.sensor_interval_s),
+        assets=[build_ingest(recipe), build_analyze(recipe), catalog, people, near_duplicates],
+        jobs=[ingest_job, analyze_job, groups_job, catalog_job],
+        sensors=[
+            *build_sensors(settings.sensor_interval_s),
+            build_analysis_sensor(settings.sensor_interval_s),
+            build_groups_sensor(settings.sensor_interval_s),
+        ],
         resources={"library": library if library is not None else library_resource},
         # A run uses all cores by itself; a process per step would only pay the start of Python again.
         executor=dg.in_process_executor,

@@ -5,6 +5,7 @@ The checks that Dagster counts look at all files of a run, or at the whole libra
 and name the partitions that did not pass. Why it is so: docs/decisions.md.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -65,7 +66,7 @@ CATALOG_CHECK = dg.AssetCheckSpec(
 )
 
 _ASSET_OF = {spec.name: spec.asset_key.to_user_string() for spec in INGEST_CHECKS}
-_WARNINGS = ("decodable", "plausible_time", "plausible_position", "web_version_fits")
+_WARNINGS = ("decodable", "plausible_time", "plausible_position", "web_version_fits", "nothing_to_review")
 _SEVERITY = dict.fromkeys(_WARNINGS, dg.AssetCheckSeverity.WARN)
 _RENDITION_COLUMNS = (
     *("kind", "path", "format", "width_px", "height_px", "size_bytes", "ssim"),
@@ -142,16 +143,16 @@ class CheckFacts:
     """Sum of the verdicts on the files of a run or of the library; filled chunk by chunk.
 
     Attributes:
+        asset_of: Asset of each check.
         checked: Number of files by check.
         not_passed: Number of files that did not pass, by check.
         listed: The first of those, by check: media id, reasons, whether it has a partition.
     """
 
-    checked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ASSET_OF, 0))
-    not_passed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ASSET_OF, 0))
-    listed: dict[str, list[tuple[str, tuple[str, ...], bool]]] = field(
-        default_factory=lambda: {name: [] for name in _ASSET_OF}
-    )
+    asset_of: Mapping[str, str] = field(default_factory=lambda: _ASSET_OF)
+    checked: Counter[str] = field(default_factory=Counter)
+    not_passed: Counter[str] = field(default_factory=Counter)
+    listed: dict[str, list[tuple[str, tuple[str, ...], bool]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, media_id: str, found: Verdicts, *, has_partition: bool = True) -> None:
         """Count the verdicts on one file."""
@@ -173,8 +174,8 @@ class CheckFacts:
             )
 
     def result(self, name: str) -> dg.AssetCheckResult:
-        """Return the result of one of ``INGEST_CHECKS``."""
-        asset = _ASSET_OF[name]
+        """Return the result of one of the checks."""
+        asset = self.asset_of[name]
         lines = [
             (f"- [{media_id}](/assets/{asset}?view=partitions&partition={media_id})" if has_page else f"- `{media_id}`")
             + f": {_code(reasons)}"

@@ -11,19 +11,19 @@ from functools import partial
 import dagster as dg
 
 from media_assets.defs.checks import Verdicts, verdicts_text
-from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS, code_version, data_version
+from media_assets.defs.tags import CODE_VERSION_TAG, DATA_VERSION_TAG, input_tags
+from media_assets.pipeline.assets import (
+    APPEARANCE,
+    METADATA,
+    OPTIMIZED,
+    ORIGINAL,
+    THUMBNAILS,
+    code_version,
+    data_version,
+)
 from media_assets.pipeline.batch import Chunk
 from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
 from media_assets.pipeline.recipe import Recipe
-
-# Literal values of Dagster's tags for a result's provenance; the constants are not part of its public API.
-_CODE_VERSION_TAG = "dagster/code_version"
-_DATA_VERSION_TAG = "dagster/data_version"
-# Without these two the UI calls a result out of sync ("has a new dependency on original"). For partitions it compares
-# events and not versions: the newest one of the original up to the pointer with the newest one of all.
-_INPUT_VERSION_TAG = f"dagster/input_data_version/{ORIGINAL}"
-_INPUT_EVENT_TAG = f"dagster/input_event_pointer/{ORIGINAL}"
-_NO_EVENT = "NULL"
 
 
 def preview_markdown(data: bytes, format_name: str) -> dg.MarkdownMetadataValue:
@@ -95,6 +95,24 @@ def _optimized(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
     return found
 
 
+def _appearance(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
+    found = outcome.result.appearance if outcome.result is not None else None
+    if found is None:
+        return {}
+    numbers = {
+        "quality_score": found.quality_score,
+        "blur_score": found.blur_score,
+        "noise_score": found.noise_score,
+        "exposure": found.exposure,
+        "contrast": found.contrast,
+    }
+    colors = "\n".join(f"- `{one.rgb_hex}` {one.share:.0%}" for one in found.dominant_colors)
+    return {
+        **{name: dg.MetadataValue.float(round(value, 3)) for name, value in numbers.items() if value is not None},
+        "dominant_colors": dg.MetadataValue.md(colors),
+    }
+
+
 def _listed(renditions: Sequence[StoredRendition]) -> dict[str, dg.MetadataValue]:
     lines = []
     for one in renditions:
@@ -109,7 +127,13 @@ def _listed(renditions: Sequence[StoredRendition]) -> dict[str, dg.MetadataValue
     return found
 
 
-_METADATA_OF = {ORIGINAL: _original, METADATA: _metadata, THUMBNAILS: _thumbnails, OPTIMIZED: _optimized}
+_METADATA_OF = {
+    ORIGINAL: _original,
+    METADATA: _metadata,
+    THUMBNAILS: _thumbnails,
+    OPTIMIZED: _optimized,
+    APPEARANCE: _appearance,
+}
 
 
 def materializations(
@@ -137,10 +161,10 @@ def materializations(
             yield event(outcome, found, ORIGINAL, {})
     if all(outcome.assets <= {ORIGINAL} for outcome, _ in made):
         return
-    pointer = str(newest_original() or _NO_EVENT)
+    pointer = newest_original()
     for outcome, found in made:
         for asset in sorted(outcome.assets - {ORIGINAL}):
-            made_from = {_INPUT_VERSION_TAG: data_version(ORIGINAL, outcome.sha256 or ""), _INPUT_EVENT_TAG: pointer}
+            made_from = input_tags(ORIGINAL, data_version(ORIGINAL, outcome.sha256 or ""), pointer)
             yield event(outcome, found, asset, made_from)
 
 
@@ -153,8 +177,8 @@ def _event(
         partition=outcome.entry.media_id,
         metadata={**_METADATA_OF[asset](outcome), **({"checks": dg.MetadataValue.md(checks)} if checks else {})},
         tags={
-            _CODE_VERSION_TAG: code_version(asset, recipe),
-            _DATA_VERSION_TAG: data_version(asset, outcome.sha256 or "", recipe, outcome.sidecars_version),
+            CODE_VERSION_TAG: code_version(asset, recipe),
+            DATA_VERSION_TAG: data_version(asset, outcome.sha256 or "", recipe, outcome.sidecars_version),
             **tags,
         },
     )

@@ -8,10 +8,20 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from media_assets.defs.jobs import catalog_job, ingest_job
+from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job
 from media_assets.defs.tags import ORPHANED_TAG, WORKER_TAG
 from media_assets.pipeline.liveness import is_dead
 
+RUNS_IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""States of runs that have not ended."""
+
+_OUR_JOBS = {job.name for job in (ingest_job, analyze_job, groups_job, catalog_job)}
 _MESSAGE = "The process of this run has ended without a word: it was killed, or the machine went down."
 
 
@@ -29,7 +39,7 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, dead_after: timedelta) -> N
             dead = is_dead(worker)
         else:
             silent = now - record.update_timestamp.astimezone(UTC)
-            dead = run.job_name in (ingest_job.name, catalog_job.name) and silent >= dead_after
+            dead = run.job_name in _OUR_JOBS and silent >= dead_after
         if not dead:
             continue
         # Read again: it may have ended in good order after it was listed. A dead process changes nothing any more.

@@ -11,7 +11,7 @@ from functools import partial
 import dagster as dg
 
 from media_assets.defs.jobs import catalog_job, ingest_job
-from media_assets.defs.orphans import fail_orphaned_runs
+from media_assets.defs.orphans import RUNS_IN_PROGRESS, fail_orphaned_runs
 from media_assets.defs.partitions import close_batch, media_partitions, partition_order
 from media_assets.defs.tags import ORPHANED_TAG, RUN_KEY_TAG, batch_tags
 from media_assets.pipeline.assets import METADATA
@@ -34,13 +34,6 @@ _RUN_STATES: dict[dg.DagsterRunStatus, RunState] = {
     dg.DagsterRunStatus.STARTED: "started",
     dg.DagsterRunStatus.STARTING: "started",
 }
-_IN_PROGRESS = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def _settle(instance: dg.DagsterInstance, library: Library, batch: Batch, now: datetime) -> Batch | None:
@@ -145,7 +138,7 @@ def catalog_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     run = runs[0].dagster_run if runs else None
     # Nothing was wrong with the tables when its process died: no reason to wait. Either sensor may have seen it first.
     status = run.status if run is not None and ORPHANED_TAG not in run.tags else None
-    if status in _IN_PROGRESS:
+    if status in RUNS_IN_PROGRESS:
         return dg.SensorResult(skip_reason="A compaction is running.")
     last = datetime.fromisoformat(context.cursor) if context.cursor else None
     since = now - last if last is not None else timedelta.max

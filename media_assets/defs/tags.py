@@ -15,12 +15,23 @@ WORKER_TAG = ".dagster/media_assets_worker"
 # On runs that were marked as failed because their process had died: nothing is known to be wrong with their work.
 ORPHANED_TAG = ".dagster/media_assets_orphaned"
 
+# On runs of op ``analyze``: the queue starts one at a time (``dagster.yaml``).
+ANALYSIS_TAG = "media_assets/analysis"
+# On runs that leave out what is there already, whoever made it: those of the analysis sensor, not backfills.
+ONLY_MISSING_TAG = "media_assets/only_missing"
+
+# Literal values of Dagster's tags for a result's provenance; the constants are not part of its public API.
+CODE_VERSION_TAG = "dagster/code_version"
+DATA_VERSION_TAG = "dagster/data_version"
+_NO_EVENT = "NULL"
+
 _PARTITION_TAG = "dagster/partition"
 _RANGE_START_TAG = "dagster/asset_partition_range_start"
 _RANGE_END_TAG = "dagster/asset_partition_range_end"
 
-# New arrivals overtake a running backfill, whose runs have priority 0.
+# New arrivals overtake a running backfill, whose runs have priority 0; their analysis comes between.
 _PRIORITY = "10"
+_ANALYSIS_PRIORITY = "5"
 
 
 def is_partitioned(tags: Mapping[str, str]) -> bool:
@@ -31,6 +42,34 @@ def is_partitioned(tags: Mapping[str, str]) -> bool:
 def range_tags(first: str, last: str) -> dict[str, str]:
     """Return the tags of a run over the partitions ``first`` to ``last``, in the order of their insertion."""
     return {_RANGE_START_TAG: first, _RANGE_END_TAG: last}
+
+
+def input_tags(asset: str, data_version: str, pointer: int | None) -> dict[str, str]:
+    """Return the tags that say what a result was made from.
+
+    Without them the UI calls a result out of sync ("has a new dependency"). For partitions it compares events and not
+    versions: the newest one of the input up to the pointer with the newest one of all.
+
+    Args:
+        asset: The asset that was read.
+        data_version: Its data version.
+        pointer: Number of its newest event.
+    """
+    return {
+        f"dagster/input_data_version/{asset}": data_version,
+        f"dagster/input_event_pointer/{asset}": str(pointer or _NO_EVENT),
+    }
+
+
+def analysis_tags(first: str, last: str) -> dict[str, str]:
+    """Return the tags of a run that analyses new previews of the partitions ``first`` to ``last``."""
+    return {
+        **range_tags(first, last),
+        ONLY_MISSING_TAG: "true",
+        "dagster/priority": _ANALYSIS_PRIORITY,
+        # The sensor finds what was left, with back-off.
+        "dagster/max_retries": "0",
+    }
 
 
 def batch_tags(batch: Batch) -> dict[str, str]:

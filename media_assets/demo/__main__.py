@@ -16,7 +16,8 @@ from rich.progress import Progress
 
 from media_assets.commands.output import UserError, console, print_table, progress_console, reports_errors
 from media_assets.demo.sample_library import SampleFile, build_sample_library
-from media_assets.pipeline.assets import REJECTED_TABLE
+from media_assets.pipeline.analysis_recipe import vision_recipe_of
+from media_assets.pipeline.assets import ANALYZE_ASSETS, REJECTED_TABLE
 from media_assets.pipeline.library import Library
 from media_assets.service import Service, ServiceError
 from media_assets.settings import Settings
@@ -24,12 +25,20 @@ from media_assets.storage import catalog
 from media_assets.storage.query import run_query
 
 _MARKER = ".media_assets_demo"
-_TIMEOUT_S = 170.0
+_TIMEOUT_S = 300.0
 _QUERY = """\
 select f.owner, f.file_name, f.format, f.width_px || ' x ' || f.height_px as size_px,
        m.captured_at_local, m.utc_offset_minutes, m.camera_model, m.place_city, m.place_country_code as country,
        count(r.kind) as renditions
 from files f join metadata m using (media_id) left join renditions r using (media_id)
+group by all order by f.owner, f.file_name"""
+
+_SEEN = """\
+select f.owner, f.file_name, any_value(s.caption) as caption, round(any_value(a.quality_score), 2) as quality,
+       (select count(*) from faces where media_id = f.media_id) as faces,
+       (select string_agg(text, ' ') from texts where media_id = f.media_id)[:40] as "text"
+from files f left join scenes s on s.media_id = f.media_id and s.rank = 1 left join appearance a on a.media_id =
+f.media_id
 group by all order by f.owner, f.file_name"""
 
 
@@ -44,6 +53,8 @@ def main(folder: Path) -> None:
     samples = build_sample_library(samples_dir)
     console.print(f"   {len(samples)} files in {samples_dir}", markup=False)
     os.environ.setdefault("MEDIA_ASSETS_SENSOR_INTERVAL_S", "5")
+    # The one bundled model that is fetched when it is first needed (144 MB, with npm); the demo does without.
+    os.environ.setdefault("MEDIA_ASSETS_OBJECTS_MODEL", "none")
     settings = Settings.load(library=str(library_dir))
     library = Library(settings)
     library.ensure_inbox()
@@ -91,8 +102,10 @@ def _upload(source: Path, target: Path) -> None:
 
 
 def _wait(library: Library, service: Service, expected: int) -> None:
-    """Wait until every file has a definite outcome and the catalog shows it."""
+    """Wait until every file has a definite outcome, is analysed, and the catalog shows it."""
     deadline = time.monotonic() + _TIMEOUT_S
+    vision = vision_recipe_of(library.settings)
+    assets = [asset for asset in ANALYZE_ASSETS if library.settings.analyze and vision.is_on(asset)]
     with Progress(console=progress_console, transient=True) as progress:
         task = progress.add_task("   sensor", total=expected)
         while True:
@@ -100,12 +113,13 @@ def _wait(library: Library, service: Service, expected: int) -> None:
             counts = library.ledger.counts()
             done = counts.get("accepted", 0) + counts.get("rejected", 0)
             progress.update(task, completed=done)
-            if done == expected and not library.ledger.unfinished(1) and not library.pending_parts():
+            is_ingested = done == expected and not library.ledger.unfinished(1)
+            if is_ingested and not library.ledger.unanalyzed(assets) and not library.pending_parts():
                 return
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    f"Only {done} of {expected} files were processed in {_TIMEOUT_S:.0f} s. The logs in "
-                    f"{service.log_dir} say why."
+                    f"Only {done} of {expected} files were processed, and {len(library.ledger.unanalyzed(assets))} not "
+                    f"analysed, in {_TIMEOUT_S:.0f} s. The logs in {service.log_dir} say why."
                 )
             time.sleep(0.5)
 
@@ -129,9 +143,15 @@ def _show(library: Library, settings: Settings, samples: Sequence[SampleFile]) -
     print_table(("file", "outcome", "format or reason", "note"), lines)
     console.print("\nA query over the Parquet catalog (DuckDB):", style="bold")
     console.print(_QUERY, markup=False, style="dim")
-    result = run_query(library.store, _QUERY, settings.state_dir / "query-cache")
-    print_table(result.column_names, zip(*(column.to_pylist() for column in result.columns), strict=True))
+    _print_query(library, settings, _QUERY)
+    console.print("\nWhat is to be seen in them:", style="bold")
+    _print_query(library, settings, _SEEN)
     return wrong
+
+
+def _print_query(library: Library, settings: Settings, query: str) -> None:
+    result = run_query(library.store, query, settings.state_dir / "query-cache")
+    print_table(result.column_names, zip(*(column.to_pylist() for column in result.columns), strict=True))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The assets of op ``ingest``: their names, their tables, and the code version that decides their results.
+"""The assets of every media file: their names, their tables, and the code version that decides their results.
 
-Names and versions only. The Dagster specs are made from these in ``defs.assets.ingest``.
+Names and versions only. The Dagster specs are made from these in ``defs.assets``.
 """
 
 import hashlib
@@ -10,24 +10,37 @@ from functools import cache
 
 from media_assets.media import places
 from media_assets.media.encode import QUALITY_OF
-from media_assets.media.resize import RENDITION_SIZES
+from media_assets.media.resize import FRAME_LONGEST_PX, RENDITION_SIZES
 from media_assets.models.faces import BUNDLED_MODEL
+from media_assets.models.vision_recipe import EMBEDDINGS, FACES, OBJECTS, SAFETY, SCENES, TEXTS
 from media_assets.pipeline.recipe import DEFAULT_RECIPE, Recipe
 
 ORIGINAL = "original"
 METADATA = "metadata"
 THUMBNAILS = "thumbnails"
 OPTIMIZED = "optimized"
+APPEARANCE = "appearance"
 
-INGEST_ASSETS = (ORIGINAL, METADATA, THUMBNAILS, OPTIMIZED)
+INGEST_ASSETS = (ORIGINAL, METADATA, THUMBNAILS, OPTIMIZED, APPEARANCE)
 
-TABLE_OF = {ORIGINAL: "files", METADATA: "metadata", THUMBNAILS: "renditions", OPTIMIZED: "renditions"}
+TABLE_OF = {
+    ORIGINAL: "files",
+    METADATA: "metadata",
+    THUMBNAILS: "renditions",
+    OPTIMIZED: "renditions",
+    APPEARANCE: "appearance",
+}
+ANALYZE_ASSETS = (EMBEDDINGS, OBJECTS, FACES, SCENES, TEXTS, SAFETY)
+"""The assets of op ``analyze``; each has a table of its own name."""
+
 REJECTED_TABLE = "rejected"
 
-# Raise a number when the result of the asset changes for the same file and the same settings.
-_ALGORITHM = {ORIGINAL: 2, METADATA: 2, THUMBNAILS: 3, OPTIMIZED: 1}
+_RECOGNIZED = "+recognition"
 
-_THUMBNAIL_OPTIONS = ("thumbnail_format", "thumbnail_squares", "thumbnail_crop", "background")
+# Raise a number when the result of the asset changes for the same file and the same settings.
+_ALGORITHM = {ORIGINAL: 2, METADATA: 2, THUMBNAILS: 4, OPTIMIZED: 1, APPEARANCE: 1}
+
+_THUMBNAIL_OPTIONS = ("thumbnail_format", "thumbnail_squares", "thumbnail_crop", "background", "video_frames")
 _OPTIMIZED_OPTIONS = ("background", "optimized_formats", "optimized_ssim", "animation_format")
 
 
@@ -38,15 +51,20 @@ def _settings(asset: str, recipe: Recipe) -> object:
         detects = bool(recipe.rendering.thumbnail_squares) and recipe.rendering.thumbnail_crop == "smart"
         return {
             "sizes": [asdict(size) for size in RENDITION_SIZES],
+            "frames": FRAME_LONGEST_PX,
             "quality": dict(QUALITY_OF),
             "faces": BUNDLED_MODEL if detects else None,
             **{name: rendering[name] for name in _THUMBNAIL_OPTIONS},
         }
     if asset == OPTIMIZED:
         return {name: rendering[name] for name in _OPTIMIZED_OPTIONS}
+    if asset == APPEARANCE:
+        return {"background": rendering["background"]}
     if asset == METADATA:
         offline = recipe.geocoder == "offline"
         return {"geocoder": recipe.geocoder, "places": places.data_version() if offline else None}
+    if asset in ANALYZE_ASSETS:
+        return recipe.vision.decides(asset)
     return None
 
 
@@ -59,7 +77,21 @@ def code_version(asset: str, recipe: Recipe = DEFAULT_RECIPE) -> str:
         recipe: The settings that count; for ``metadata`` so do the versions of the place data.
     """
     settings = json.dumps(_settings(asset, recipe), sort_keys=True)
-    return f"{_ALGORITHM[asset]}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+    return f"{_ALGORITHM.get(asset, 1)}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+
+
+def ledger_version(asset: str, recipe: Recipe, *, recognizes: bool) -> str:
+    """Return the version by which the ledger tells whether a result is out of date.
+
+    That of the code, and for ``faces`` also whether recognition was allowed: a consent that is given or withdrawn makes
+    the faces of its owner out of date, and nobody else's.
+
+    Args:
+        asset: Name of the asset.
+        recipe: See :func:`code_version`.
+        recognizes: Whether the owner of the file has consented to recognition.
+    """
+    return code_version(asset, recipe) + (_RECOGNIZED if asset == FACES and recognizes else "")
 
 
 def data_version(asset: str, input_version: str, recipe: Recipe = DEFAULT_RECIPE, sidecars: str = "") -> str:

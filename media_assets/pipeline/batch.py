@@ -26,6 +26,7 @@ from media_assets.pipeline.rows import (
     is_about_older_version,
     ledger_outcomes,
     no_longer_rejected,
+    previews_of,
     rows_of,
     without_web_versions,
 )
@@ -250,4 +251,5 @@ def _flush(
             if METADATA in outcome.assets
             if outcome.state == "materialized" or (outcome.state == "rejected" and outcome.source == "original")
         ],
+        previews=previews_of(outcomes, run),
     )

@@ -1,4 +1,4 @@
-"""One decoder process and the pipe to it: start, ask, kill.
+"""One process that works for a run, and the pipe to it: start, ask, kill.
 
 Lives here: the protocol of JSON lines, seen from the run. Must not: know what a task means.
 """
@@ -20,31 +20,36 @@ import psutil
 _START_TIMEOUT_S = 60.0
 _PASSED_ON = (
     *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "HOME"),
-    *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"),
+    *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "XDG_CACHE_HOME"),
+    *("HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES"),
 )
 _MAX_ANSWER_BYTES = 16 * 2**20  # metadata of one file, far above any; a taken-over process must not fill our memory
 _PROGRESS_EVERY_S = 0.5
 # Not `-m`: that puts the working folder, which may hold uploads, before the standard library on the module path.
 # The folder of this package comes last, for a checkout that is not installed.
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
-_PROGRAM = (
-    "import sys; sys.path.append(sys.argv[1]); from media_assets.pipeline.worker import main; main(*sys.argv[2:])"
-)
+_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from {module} import main; main(*sys.argv[2:])"
+DECODER = "media_assets.pipeline.worker"
 
 
 class WorkerStartError(Exception):
-    """No decoder process can be started on this machine; the message says what to check."""
+    """No process can be started on this machine; the message says what to check."""
 
 
 class Child:
-    """One decoder process and the pipe to it. Used by one thread."""
+    """One process and the pipe to it. Used by one thread.
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    Args:
+        arguments: What its program is called with.
+        module: Which program: the module whose ``main`` it runs.
+    """
+
+    def __init__(self, arguments: Sequence[str], module: str = DECODER) -> None:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         # One thread per process: the pool already uses every core.
         environment |= {"OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1", "PYTHONUTF8": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM, _PACKAGE_ROOT, *arguments],
+            [sys.executable, "-P", "-c", _PROGRAM.format(module=module), _PACKAGE_ROOT, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -64,6 +69,9 @@ class Child:
             raise WorkerStartError(
                 "The decoder process did not start. Run `media-assets doctor` to see which codec library is missing, "
                 "and raise the setting worker_memory_bytes if it is small."
+                if module == DECODER
+                else "The process that runs models did not start. Run `media-assets doctor`, and raise the setting "
+                "analysis_memory_bytes if it is small."
             )
         self.isolation = frozenset(str(name) for name in answer.get("isolation", ()))
 

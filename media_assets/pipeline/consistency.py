@@ -6,10 +6,14 @@ Read-only. Which partitions are marked comes from the caller, so that no orchest
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from media_assets.pipeline.assets import OPTIMIZED, ORIGINAL, TABLE_OF, THUMBNAILS
+from media_assets.models.vision_recipe import EMBEDDINGS, SAFETY, SCENES
+from media_assets.pipeline.assets import ANALYZE_ASSETS, OPTIMIZED, ORIGINAL, TABLE_OF, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.storage import catalog
 from media_assets.storage.schemas import table_named
+
+# A file that is smaller than any encoding of it has no web version, and not in every picture is a face or a text.
+_MAY_BE_EMPTY = {OPTIMIZED, *ANALYZE_ASSETS} - {EMBEDDINGS, SAFETY, SCENES}
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,14 @@ def find_inconsistencies(library: Library, materialized: Mapping[str, Collection
     found: list[Inconsistency] = []
     for asset, marked in materialized.items():
         path_column = {ORIGINAL: "original_path", THUMBNAILS: "path", OPTIMIZED: "path"}.get(asset)
-        split = table_named(TABLE_OF[asset]).split
+        table = TABLE_OF.get(asset, asset)
+        split = table_named(table).split
         columns = ["media_id", *([path_column] if path_column else []), *([split[0]] if split else [])]
-        rows = catalog.read_current(library.store, TABLE_OF[asset], columns).to_pylist()
+        rows = catalog.read_current(library.store, table, columns).to_pylist()
         if split is not None:
             rows = [row for row in rows if (row[split[0]] or split[1]) == asset]
         present = {row["media_id"] for row in rows}
-        if asset != OPTIMIZED:  # a file that is smaller than any encoding of it has no web version
+        if asset not in _MAY_BE_EMPTY:
             found += [Inconsistency(media_id, asset, "row") for media_id in sorted(set(marked) - present)]
         if path_column is not None:
             found += [

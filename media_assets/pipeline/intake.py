@@ -3,7 +3,7 @@
 Listing minus ledger (DESIGN.md section 6): no time stamp and no order of keys decides whether an upload is new.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from media_assets.storage.inbox import Inbox
@@ -148,3 +148,27 @@ def _contiguous(entries: Sequence[MediaEntry], order: Mapping[str, int]) -> list
         else:
             runs.append([entry])
     return runs
+
+
+def contiguous_ranges(
+    lacking: Mapping[str, Set[str]], positions: Mapping[str, int], max_files: int
+) -> Iterator[tuple[list[str], Set[str]]]:
+    """Yield neighbouring partitions that lack the same assets, as ranges; a ranged run covers all between its ends.
+
+    Args:
+        lacking: What is to be computed, by media id.
+        positions: The order of the existing partitions; files without one are left out.
+        max_files: Files of a range at most.
+    """
+    group: list[str] = []
+    for media_id in sorted((one for one in lacking if one in positions), key=lambda one: positions[one]):
+        if group and (
+            positions[media_id] != positions[group[-1]] + 1
+            or lacking[media_id] != lacking[group[-1]]
+            or len(group) >= max_files
+        ):
+            yield group, lacking[group[-1]]
+            group = []
+        group.append(media_id)
+    if group:
+        yield group, lacking[group[-1]]

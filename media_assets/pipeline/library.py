@@ -64,6 +64,9 @@ class Library:
         # Called with a media id and a share from 0 to 1 while the web renditions of a video are made, from any thread.
         self.on_progress: Callable[[str, float], None] | None = None
 
+        # Called with the number of files that were analysed since the last call.
+        self.on_analyzed: Callable[[int], None] | None = None
+
     def close(self) -> None:
         """Release connections."""
         self.ledger.close()

@@ -1,8 +1,10 @@
-"""What decides the results of op ``ingest`` besides the files: the settings that code versions depend on."""
+"""What decides the results of the per-file assets besides the files: the settings that code versions depend on."""
 
 from dataclasses import dataclass, field
 
 from media_assets.media.rendering import RenderOptions
+from media_assets.models.vision_recipe import VisionRecipe
+from media_assets.pipeline.analysis_recipe import vision_recipe_of
 from media_assets.settings import Settings
 
 
@@ -13,10 +15,12 @@ class Recipe:
     Attributes:
         geocoder: Setting ``geocoder``; it counts for ``metadata``.
         rendering: It counts for ``thumbnails`` and ``optimized``.
+        vision: It counts for the assets of op ``analyze``.
     """
 
     geocoder: str = "offline"
     rendering: RenderOptions = field(default_factory=RenderOptions)
+    vision: VisionRecipe = field(default_factory=VisionRecipe)
 
 
 DEFAULT_RECIPE = Recipe()
@@ -24,5 +28,9 @@ DEFAULT_RECIPE = Recipe()
 
 
 def recipe_of(settings: Settings) -> Recipe:
-    """Return the recipe of an installation."""
-    return Recipe(geocoder=settings.geocoder, rendering=settings.rendering)
+    """Return the recipe of an installation.
+
+    Raises:
+        ModelError: The settings name a model that does not exist.
+    """
+    return Recipe(geocoder=settings.geocoder, rendering=settings.rendering, vision=vision_recipe_of(settings))

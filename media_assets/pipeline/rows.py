@@ -10,10 +10,21 @@ from typing import Any
 
 from media_assets import __version__
 from media_assets.media.places import NOWHERE
-from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, REJECTED_TABLE, TABLE_OF, code_version
+from media_assets.media.records import Appearance
+from media_assets.pipeline.assets import (
+    APPEARANCE,
+    METADATA,
+    OPTIMIZED,
+    ORIGINAL,
+    REJECTED_TABLE,
+    TABLE_OF,
+    THUMBNAILS,
+    code_version,
+    data_version,
+)
 from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
 from media_assets.pipeline.selection import RunIdentity
-from media_assets.storage.ledger_schema import Outcome, OutcomeState
+from media_assets.storage.ledger_schema import Outcome, OutcomeState, Preview
 
 Row = dict[str, Any]
 
@@ -85,7 +96,12 @@ def _rendition_row(outcome: FileOutcome, stored: StoredRendition, run: RunIdenti
         "quality": made.quality,
         "thumbhash": made.thumbhash,
         "duration_s": made.duration_s,
+        "frame_s": made.frame_s,
     }
+
+
+def _appearance_row(outcome: FileOutcome, found: Appearance, run: RunIdentity, at: datetime) -> Row:
+    return _common(outcome, APPEARANCE, run, at) | asdict(found)
 
 
 def _rejected_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
@@ -128,6 +144,9 @@ def rows_of(
             if METADATA in outcome.assets:
                 row = _metadata_row(outcome, run, at, partners.get(outcome.entry.media_id))
                 rows.setdefault((TABLE_OF[METADATA], month), []).append(row)
+            if APPEARANCE in outcome.assets and outcome.result is not None and outcome.result.appearance is not None:
+                row = _appearance_row(outcome, outcome.result.appearance, run, at)
+                rows.setdefault((TABLE_OF[APPEARANCE], month), []).append(row)
             for stored in outcome.renditions:
                 row = _rendition_row(outcome, stored, run, at)
                 rows.setdefault((TABLE_OF[stored.asset], month), []).append(row)
@@ -157,6 +176,29 @@ def without_web_versions(outcomes: Iterable[FileOutcome]) -> dict[str, list[str]
         was_there = outcome.entry.original_key is not None
         if outcome.state == "materialized" and asked and was_there and not outcome.renditions_of(OPTIMIZED):
             found.setdefault(outcome.entry.month, []).append(outcome.entry.media_id)
+    return found
+
+
+def previews_of(outcomes: Iterable[FileOutcome], run: RunIdentity) -> list[Preview]:
+    """Return what the analysis of the files reads, of those whose thumbnails were made."""
+    found = []
+    for outcome in outcomes:
+        thumbnails = {one.made.kind: one for one in outcome.renditions_of(THUMBNAILS)}
+        if "preview" not in thumbnails or outcome.result is None or outcome.sha256 is None:
+            continue
+        facts = outcome.result.facts
+        frames = sorted((one for kind, one in thumbnails.items() if kind.startswith("frame_")), key=lambda one: one.key)
+        found.append(
+            Preview(
+                media_id=outcome.entry.media_id,
+                input_version=outcome.sha256,
+                data_version=data_version(THUMBNAILS, outcome.sha256, run.recipe),
+                preview_key=thumbnails["preview"].key,
+                width_px=facts.width_px,
+                height_px=facts.height_px,
+                frames=tuple((one.key, one.made.frame_s or 0.0) for one in frames),
+            )
+        )
     return found
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from media_assets.media.errors import DECODER_DEATHS, ContentError, ReasonCode, ScratchError
 from media_assets.media.records import MediaResult
-from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS
+from media_assets.pipeline.assets import APPEARANCE, METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
 from media_assets.pipeline.retries import with_retries
@@ -27,6 +27,9 @@ from media_assets.storage import keys
 from media_assets.storage.errors import ObjectMissing, PreconditionFailed, StorageError
 
 _UI_PICTURE_KIND = "thumb_150"
+_NOT_MEASURED = ContentError(
+    ReasonCode.DECODER_CRASHED, "How it looks could not be measured; its metadata.warnings say why.", "render"
+)
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})$")
 
 
@@ -135,10 +138,13 @@ def fetch_and_extract(library: Library, pool: WorkerPool, spool: Path, item: Wor
         metadata=METADATA in item.assets or _needs_capture_month(item),
         renditions=THUMBNAILS in item.assets,
         optimized=OPTIMIZED in item.assets,
+        appearance=APPEARANCE in item.assets,
         sidecars=sidecars.paths,
     )
     try:
         result, given_up = _decode(library, pool, item, task)
+        if task.appearance and result.appearance is None:
+            given_up = {**given_up, APPEARANCE: _NOT_MEASURED}
         result = _noted(result, sidecars.notes)
     except ContentError as error:
         return Extracted(item, folder, sha256=sha256, error=error, sidecars=sidecars)

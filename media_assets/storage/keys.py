@@ -14,6 +14,9 @@ from typing import NamedTuple
 DEFAULT_OWNER = "default"
 """Owner of the files that lie directly in the inbox, in no folder."""
 
+PEOPLE_EDITS = "people/edits"
+"""Folder of the edits of people, by owner."""
+
 _SLUG_CHARS = 40
 _ID_HASH_DIGITS = 12
 _OWNER_HASH_DIGITS = 12
@@ -27,6 +30,7 @@ _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TOKEN = re.compile(r"[0-9a-f]{8}")
 _MEDIA_ID = re.compile(rf"[a-z0-9_-]{{1,{_SLUG_CHARS}}}-[0-9a-f]{{{_ID_HASH_DIGITS}}}")
 _PART_KEY = re.compile(
     rf"tables/(?P<table>{_TABLE.pattern})/month=(?P<month>{_MONTH.pattern})"
@@ -208,6 +212,32 @@ def catalog_key(table: str, month: str, version: str) -> str:
 def catalog_manifest_key(table: str) -> str:
     """Key of the manifest that names a table's current files: ``catalog/<table>/CURRENT.json``."""
     return f"catalog/{_check(_TABLE, table, 'table', 'a lower-case word')}/CURRENT.json"
+
+
+def people_edits_folder(owner: str) -> str:
+    """Folder of what people said about the people of an owner: ``people/edits/<owner>``.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (mapped here).
+    """
+    return f"{PEOPLE_EDITS}/{owner_segment(owner)}"
+
+
+def people_edit_key(owner: str, moment: datetime, token: str) -> str:
+    """Key of one edit: ``people/edits/<owner>/<utc-timestamp>-<hex>.json``. Sorted keys are in the order of time.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (mapped here).
+        moment: When it was recorded, aware.
+        token: 8 hex digits that tell edits of one microsecond apart.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("moment is naive; expected an aware time")
+    _check(_TOKEN, token, "token", "8 lower-case hex digits")
+    return f"{people_edits_folder(owner)}/{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{token}.json"
 
 
 def _check(grammar: re.Pattern[str], value: str, name: str, expected: str) -> str:

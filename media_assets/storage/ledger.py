@@ -20,7 +20,8 @@ from media_assets.storage.ledger_engine import chunks
 from media_assets.storage.ledger_leases import LeaseLedger
 from media_assets.storage.ledger_pairs import PairLedger
 from media_assets.storage.ledger_places import PlaceLedger
-from media_assets.storage.ledger_schema import MediaEntry, MediaState, Outcome, SidecarUse, SweepStatus
+from media_assets.storage.ledger_previews import PreviewLedger
+from media_assets.storage.ledger_schema import MediaEntry, MediaState, Outcome, Preview, SidecarUse, SweepStatus
 from media_assets.storage.ledger_sidecars import SidecarLedger
 from media_assets.storage.sidecar_names import is_sidecar
 
@@ -54,7 +55,7 @@ class _PageChanges:
     left: set[str] = field(default_factory=set)
 
 
-class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, LeaseLedger):
+class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, PreviewLedger, LeaseLedger):
     """Durable record of uploads, batches, outcomes and leases. Safe for several processes and threads."""
 
     # ---------------------------------------------------------------- uploads
@@ -205,6 +206,7 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, LeaseLedger):
         failed: Iterable[MediaEntry] = (),
         reread: Iterable[tuple[MediaEntry, bool]] = (),
         sidecars: Iterable[tuple[MediaEntry, Sequence[SidecarUse]]] = (),
+        previews: Iterable[Preview] = (),
     ) -> None:
         """Record what a chunk of a run did, in one transaction, after its rows and events were written.
 
@@ -219,6 +221,7 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, LeaseLedger):
             failed: Entries that stay pending after an infrastructure error.
             reread: Entries whose stored original was read again, and whether it was sound.
             sidecars: Entries whose ``metadata`` was computed, and the sidecars that were taken into account.
+            previews: Previews that were made anew.
         """
         now = datetime.now(UTC)
         with self._transaction() as connection:
@@ -249,6 +252,7 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, LeaseLedger):
                 if rejected_at != entry.first_rejected_at:
                     self._move_on(connection, entry, first_rejected_at=rejected_at)
             self._record_uses(connection, sidecars)
+            self._record_previews(connection, previews)
             for chunk in chunks([asdict(one) for one in outcomes]):
                 statement = self._insert(schema.outcome).values(list(chunk))
                 changed = {name: statement.excluded[name] for name in chunk[0] if name not in ("media_id", "asset")}

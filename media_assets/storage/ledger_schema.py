@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2
-"""1: uploads, batches, outcomes. 2: sidecars and pairs, in tables of their own."""
+SCHEMA_VERSION = 3
+"""1: uploads, batches, outcomes. 2: sidecars and pairs, in tables of their own. 3: previews."""
 
 REFRESH_PREFIX = "refresh-"
 """What the ids of batches begin with that compute ``metadata`` of accepted files again."""
@@ -197,6 +197,19 @@ sa.Index(
     postgresql_where=pair.c.is_written.is_(False),
 )
 
+# What the analysis of a media file reads, and the size that its boxes are scaled to.
+preview = sa.Table(
+    "ma_preview",
+    metadata,
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sa.Column("input_version", sa.String(64), nullable=False),
+    sa.Column("data_version", sa.String(128), nullable=False),
+    sa.Column("preview_key", sa.Text, nullable=False),
+    sa.Column("width_px", sa.Integer, nullable=False),
+    sa.Column("height_px", sa.Integer, nullable=False),
+    sa.Column("frames", sa.Text, nullable=False),
+)
+
 
 @dataclass(frozen=True)
 class MediaEntry:
@@ -323,3 +336,47 @@ class PairFacts:
     format: str
     duration_s: float | None
     captured_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the analysis of a media file reads.
+
+    Attributes:
+        media_id: The file.
+        input_version: SHA-256 of the version of the file that was rendered.
+        data_version: Data version of the ``thumbnails`` that it belongs to, for Dagster.
+        preview_key: Where the preview is stored.
+        width_px: Width of the upright original.
+        height_px: Height of the upright original.
+        frames: Of a video: key and time in seconds of each frame that is analysed; empty for pictures.
+    """
+
+    media_id: str
+    input_version: str
+    data_version: str
+    preview_key: str
+    width_px: int
+    height_px: int
+    frames: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class ResultVersion:
+    """By which versions the result of one asset of one accepted file was made; ``None`` where there is none.
+
+    Attributes:
+        media_id: The file.
+        owner: Whose it is.
+        sha256: Its present version.
+        state: What became of the asset last.
+        code_version: Version of the code that made it.
+        input_version: Version of the file that it was made of.
+    """
+
+    media_id: str
+    owner: str
+    sha256: str
+    state: OutcomeState | None
+    code_version: str | None
+    input_version: str | None

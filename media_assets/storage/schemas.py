@@ -3,7 +3,8 @@
 Only declarations and the check of rows against them. How parts are written is in ``tables``, how they are compacted in
 ``catalog``; the data dictionary of the docs is generated from here by ``dictionary``.
 
-Rules of all tables: missing is null, never "", NaN or 0; integers are int64, so that no file can overflow a column;
+Rules of all tables: missing is null, never "", NaN or 0; integers are int64, so that no file can overflow a column
+(but for 64-bit hashes, which are uint64); vectors are lists of float32, as their length depends on the model;
 a column added later is nullable, because older parts do not have it.
 """
 
@@ -24,6 +25,9 @@ _BOOL = pa.bool_()
 _UTC = pa.timestamp("us", tz="UTC")
 _LOCAL = pa.timestamp("us")
 _STRINGS = pa.list_(pa.string())
+_VECTOR = pa.list_(pa.float32())
+_HASH = pa.uint64()
+_COLORS = pa.list_(pa.struct([pa.field("rgb_hex", pa.string()), pa.field("share", pa.float64())]))
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,8 @@ _RENDITIONS = (
         "kind",
         _STRING,
         "`thumb_150`, `thumb_300`, `thumb_600`, `thumb_1200`, `preview` (of videos: of the poster); `optimized`, one "
-        "row per format; of videos `storyboard`, `animated_preview`, `clip`.",
+        "row per format; of videos `storyboard`, `animated_preview`, `clip`, and `frame_01` to `frame_16`, which are "
+        "analysed.",
         "ingest",
     ),
     _required("path", _STRING, "Key of the rendition in the library.", "object store"),
@@ -257,6 +262,161 @@ _RENDITIONS = (
         "thumbhash", _STRING, "ThumbHash of what is shown, base64: a placeholder while pictures load.", "thumbnails"
     ),
     Column("duration_s", _FLOAT, "Length of a clip or animation. Null: a still.", "encoder", "s"),
+    Column("frame_s", _FLOAT, "Time of an analysed frame in the video. Null: of other kinds.", "frame sampler", "s"),
+)
+
+_APPEARANCE = (
+    *_common(),
+    Column(
+        "dominant_colors",
+        _COLORS,
+        "Up to five colours, the largest share first: `rgb_hex` as `#rrggbb` (sRGB), `share` of the pixels 0-1.",
+        "k-means in CIELAB",
+    ),
+    Column("brightness", _FLOAT, "Mean lightness, 0 black to 1 white.", "CIELAB L*"),
+    Column("saturation", _FLOAT, "Mean saturation, 0 grey to 1.", "HSV"),
+    Column("color_temperature", _FLOAT, "Correlated colour temperature of the mean colour.", "McCamy 1992", "K"),
+    Column("blur_score", _FLOAT, "How blurred the picture is, 0 sharp to 1.", "media.appearance"),
+    Column("noise_score", _FLOAT, "How noisy the picture is, 0 clean to 1.", "media.appearance"),
+    Column("contrast", _FLOAT, "Contrast of the lightness, 0 flat to 1.", "media.appearance"),
+    Column("exposure", _FLOAT, "Exposure, -1 too dark to 1 too light, 0 balanced.", "media.appearance"),
+    Column("quality_score", _FLOAT, "One number, 0-1, from blur, noise, contrast and exposure.", "media.appearance"),
+    Column("phash", _HASH, "Perceptual hash (DCT, 64 bits); compare by Hamming distance.", "media.perceptual_hash"),
+    Column("dhash", _HASH, "Difference hash (64 bits); compare by Hamming distance.", "media.perceptual_hash"),
+)
+
+_FRAME = Column("frame_s", _FLOAT, "Time of the frame in the video. Null: a picture.", "analyze", "s")
+
+
+def _box(of: str) -> tuple[Column, ...]:
+    return (
+        _required("x_min_px", _FLOAT, f"Left edge of the {of} in the upright original.", "detector", "px"),
+        _required("y_min_px", _FLOAT, f"Top edge of the {of} in the upright original.", "detector", "px"),
+        _required("x_max_px", _FLOAT, f"Right edge of the {of} in the upright original.", "detector", "px"),
+        _required("y_max_px", _FLOAT, f"Bottom edge of the {of} in the upright original.", "detector", "px"),
+    )
+
+
+_POINTS = pa.list_(pa.list_(pa.float64()))
+
+_EMBEDDINGS = (
+    *_common(),
+    _FRAME,
+    _required("dim", _INT, "Length of `vector`.", "model"),
+    _required("vector", _VECTOR, "The picture as a vector of length 1; compare by cosine within a `model`.", "model"),
+)
+
+_OBJECTS = (
+    *_common(),
+    _FRAME,
+    _required("object_index", _INT, "Number of the object in its picture or frame, from 0, surest first.", "detector"),
+    _required("label", _STRING, "Class, as COCO names it.", "detector"),
+    _required("score", _FLOAT, "How sure the model is, 0-1; comparable within one `model`.", "detector"),
+    *_box("object"),
+)
+
+_FACES = (
+    *_common(),
+    _FRAME,
+    _required("face_index", _INT, "Number of the face in its picture or frame, from 0, surest first.", "detector"),
+    _required("score", _FLOAT, "How sure the model is, 0-1; comparable within one `model`.", "detector"),
+    *_box("face"),
+    Column(
+        "landmarks",
+        _POINTS,
+        "Points [x, y] in px of the upright original: right eye, left eye, nose, right and left mouth corner (the "
+        "person's). Null: the detector gives none.",
+        "detector",
+    ),
+    Column(
+        "embedding",
+        _VECTOR,
+        "Vector of the face; compare as `embedding_metric` says, within one `embedding_model`. Null: no consent to "
+        "recognition, or no model.",
+        "face encoder",
+    ),
+    Column("embedding_model", _STRING, "Model of `embedding`, with revision.", "model registry"),
+    Column("embedding_metric", _STRING, "`euclidean` or `cosine`.", "model registry"),
+    Column("face_size_px", _FLOAT, "Shorter side of the box.", "detector", "px"),
+    Column("face_sharpness", _FLOAT, "Sharpness of the face, 0 no detail to 1.", "models.face_quality"),
+    Column("face_yaw_deg", _FLOAT, "Turn to the side, 0 towards the camera; an estimate.", "landmarks", "deg"),
+    Column("face_pitch_deg", _FLOAT, "Nod, positive upwards; an estimate.", "landmarks", "deg"),
+    Column("face_roll_deg", _FLOAT, "Turn in the plane of the picture, positive clockwise.", "landmarks", "deg"),
+    Column("face_quality", _FLOAT, "How well the face can be recognised, 0-1.", "models.face_quality"),
+)
+
+_SCENES = (
+    *_common(),
+    _FRAME,
+    _required("rank", _INT, "1 is the likeliest label.", "classifier"),
+    _required("label", _STRING, "Label of the whole picture.", "classifier"),
+    _required("score", _FLOAT, "Probability over the classes of the model, 0-1.", "classifier"),
+    Column("caption", _STRING, "Sentence about the picture; in the row of rank 1 only.", "captioner"),
+    Column(
+        "caption_source",
+        _STRING,
+        "Who wrote `caption`: a model, or `labels`: a list of the likeliest labels.",
+        "model registry",
+    ),
+)
+
+_TEXTS_READ = (
+    *_common(),
+    _FRAME,
+    _required("text_index", _INT, "Number of the line in its picture or frame, from 0, in reading order.", "reader"),
+    _required("text", _STRING, "The line as it was read.", "reader"),
+    _required("score", _FLOAT, "How sure the model is, 0-1.", "reader"),
+    *_box("line"),
+    Column("polygon", _POINTS, "Corners [x, y] in px, clockwise from the reader's upper left.", "reader"),
+)
+
+_SAFETY = (
+    *_common(),
+    _FRAME,
+    _required("category", _STRING, "What the score is about: `nsfw`.", "model"),
+    _required("score", _FLOAT, "How likely, 0-1; a reason to look, never a certainty.", "model"),
+    _required("flagged", _BOOL, "Whether the score reaches the threshold of review.", "setting safety_review"),
+    Column("level", _STRING, "`review` or `sensitive`. Null: neither.", "settings safety_review, safety_sensitive"),
+)
+
+_PEOPLE = (
+    *_common(),
+    _required(
+        "person_id", _STRING, "Whose face it is; the same as long as the person is, across regroupings.", "people"
+    ),
+    _FRAME,
+    _required("face_index", _INT, "Number of the face in table `faces`.", "faces"),
+    *_box("face"),
+    Column("name", _STRING, "Name that a user gave. Null: none.", "`media-assets people name`"),
+    _required(
+        "distance",
+        _FLOAT,
+        "Distance to the mean of the person's faces when the row was written, as `embedding_metric` of table `faces` "
+        "says.",
+        "people",
+    ),
+    _required("is_weak", _BOOL, "Whether the face is too poor to start a person or to join two.", "face_quality"),
+)
+
+_NEAR_DUPLICATES = (
+    *_common(),
+    _required("group_id", _STRING, "Group of files that show the same; the same as long as the group is.", "hashes"),
+    _required("representative_media_id", _STRING, "File of the group that all others resemble.", "hashes"),
+    _required(
+        "distance",
+        _INT,
+        "Different bits of `phash` to the representative (mirrored: to its mirror image), 0-64.",
+        "Hamming distance",
+        "bits",
+    ),
+    Column(
+        "method",
+        _STRING,
+        "What the file has in common with the representative: `sha256` (all bytes), `phash` (it looks the same), "
+        "`phash+embedding` (it looks alike and shows the same) or `phash+mirror` (it is its mirror image). Null: it is "
+        "the representative.",
+        "near_duplicates",
+    ),
 )
 
 _REJECTED = (
@@ -286,6 +446,27 @@ TABLES: dict[str, Table] = {
             _RENDITIONS,
             split=("asset", "thumbnails"),
         ),
+        Table(
+            "appearance",
+            "One row per accepted media file: how it looks. Of videos: the poster.",
+            ("media_id",),
+            _APPEARANCE,
+        ),
+        Table(
+            "embeddings", "One row per picture, or per analysed frame of a video.", ("media_id", "frame_s"), _EMBEDDINGS
+        ),
+        Table("objects", "One row per object that was found.", ("media_id", "frame_s", "object_index"), _OBJECTS),
+        Table("faces", "One row per face that was found.", ("media_id", "frame_s", "face_index"), _FACES),
+        Table("scenes", "One row per label of a picture or frame.", ("media_id", "frame_s", "rank"), _SCENES),
+        Table("texts", "One row per line of text that was read.", ("media_id", "frame_s", "text_index"), _TEXTS_READ),
+        Table("safety", "One row per category and picture or frame.", ("media_id", "frame_s", "category"), _SAFETY),
+        Table(
+            "people",
+            "One row per face of an owner who consented to recognition, if it belongs to somebody.",
+            ("media_id", "frame_s", "face_index"),
+            _PEOPLE,
+        ),
+        Table("near_duplicates", "One row per file that has near-duplicates.", ("media_id",), _NEAR_DUPLICATES),
         Table("rejected", "One row per media file whose present upload is rejected.", ("media_id",), _REJECTED),
     )
 }
@@ -367,4 +548,5 @@ _ACCEPTS: dict[pa.DataType, Callable[[object], bool]] = {
     _UTC: lambda value: isinstance(value, datetime) and value.tzinfo is not None,
     _LOCAL: lambda value: isinstance(value, datetime) and value.tzinfo is None,
     _STRINGS: _is_strings,
+    _HASH: _is_int,
 }

@@ -58,6 +58,7 @@ def _process(corpus: Path, work: Path, *, workers: int | None, strace: bool) -> 
         "HOME": str(work / "home"),
         "TMPDIR": str(work / "tmp"),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "MEDIA_ASSETS_ANALYZE": "false",  # scored by ``score_vision``
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     started = time.monotonic()

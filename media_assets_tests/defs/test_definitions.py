@@ -5,7 +5,7 @@ import dagster as dg
 import pytest
 
 from media_assets.defs.build import build_definitions
-from media_assets.pipeline.assets import INGEST_ASSETS, code_version, data_version
+from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, code_version, data_version
 
 
 def test_the_code_location_loads_and_runs_could_be_launched() -> None:
@@ -32,28 +32,48 @@ def test_what_the_code_location_consists_of() -> None:
         "metadata": {"deps": ["original"], "group": "ingest", "partitioned": True},
         "thumbnails": {"deps": ["original"], "group": "ingest", "partitioned": True},
         "optimized": {"deps": ["original"], "group": "ingest", "partitioned": True},
+        "appearance": {"deps": ["original"], "group": "ingest", "partitioned": True},
+        **{
+            name: {"deps": ["thumbnails"], "group": "analyze", "partitioned": True}
+            for name in ("embeddings", "objects", "faces", "scenes", "texts", "safety")
+        },
+        "people": {"deps": ["faces"], "group": "catalog", "partitioned": False},
+        "near_duplicates": {
+            "deps": ["appearance", "embeddings", "original"],
+            "group": "catalog",
+            "partitioned": False,
+        },
         "catalog": {
-            "deps": ["metadata", "optimized", "original", "thumbnails"],
+            "deps": sorted((*INGEST_ASSETS, *ANALYZE_ASSETS)),
             "group": "catalog",
             "partitioned": False,
         },
     }
     assert sorted((key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys) == [
         ("catalog", "one_row_per_key"),
+        ("embeddings", "vectors_have_length_one"),
+        ("faces", "faces_inside"),
         ("metadata", "plausible_position"),
         ("metadata", "plausible_time"),
+        ("near_duplicates", "whole_groups"),
+        ("objects", "objects_inside"),
         ("optimized", "web_version_fits"),
         ("original", "checksum_matches"),
         ("original", "decodable"),
+        ("people", "one_owner_per_person"),
+        ("safety", "nothing_to_review"),
+        ("texts", "texts_inside"),
         ("thumbnails", "dimensions_match"),
     ]
     jobs = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert jobs == {"ingest_job", "catalog_job"}
+    assert jobs == {"ingest_job", "analyze_job", "groups_job", "catalog_job"}
     assert {
         sensor.name: (sensor.job_name, sensor.minimum_interval_seconds, sensor.default_status)
         for sensor in definitions.sensors or ()
         if isinstance(sensor, dg.SensorDefinition)
     } == {
+        "analysis_sensor": ("analyze_job", 10, dg.DefaultSensorStatus.RUNNING),
+        "groups_sensor": ("groups_job", 10, dg.DefaultSensorStatus.RUNNING),
         "inbox_sensor": ("ingest_job", 10, dg.DefaultSensorStatus.RUNNING),
         "catalog_sensor": ("catalog_job", 10, dg.DefaultSensorStatus.RUNNING),
     }
@@ -71,7 +91,7 @@ def test_every_asset_and_check_says_what_it_is() -> None:
 
 def test_a_backfill_is_split_into_ranged_runs() -> None:
     graph = build_definitions().resolve_asset_graph()
-    for asset in INGEST_ASSETS:
+    for asset in (*INGEST_ASSETS, *ANALYZE_ASSETS):
         policy = graph.get(dg.AssetKey(asset)).backfill_policy
         assert policy is not None
         assert policy.max_partitions_per_run == 256
@@ -79,16 +99,20 @@ def test_a_backfill_is_split_into_ranged_runs() -> None:
 
 def test_assets_can_be_selected_one_by_one() -> None:
     definitions = build_definitions()
-    for asset in INGEST_ASSETS:
-        subset = definitions.resolve_job_def("ingest_job").get_subset(asset_selection={dg.AssetKey(asset)})
+    for asset, job in [
+        *((asset, "ingest_job") for asset in INGEST_ASSETS),
+        *((asset, "analyze_job") for asset in ANALYZE_ASSETS),
+    ]:
+        subset = definitions.resolve_job_def(job).get_subset(asset_selection={dg.AssetKey(asset)})
         selected = subset.asset_layer.selected_asset_keys
         assert selected == {dg.AssetKey(asset)}
 
 
 def test_versions_depend_on_the_asset_and_on_the_bytes() -> None:
-    versions = {asset: code_version(asset) for asset in INGEST_ASSETS}
+    assets = (*INGEST_ASSETS, *ANALYZE_ASSETS)
+    versions = {asset: code_version(asset) for asset in assets}
     assert versions["thumbnails"] != versions["metadata"]
-    assert len(set(versions.values())) == len(INGEST_ASSETS)
+    assert len(set(versions.values())) == len(assets)
     assert data_version("metadata", "a" * 64) == f"{'a' * 16}.{versions['metadata']}"
     assert data_version("original", "a" * 64) == "a" * 32  # it is its bytes, whatever code stored them
 

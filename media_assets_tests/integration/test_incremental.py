@@ -25,14 +25,14 @@ BOUND_S = 5.0
 
 
 def cli_environment(home: Path, **values: str) -> dict[str, str]:
-    """The environment of a user who has configured nothing else; ``home`` stands for theirs."""
+    """The environment of a user who has switched the analysis off, and nothing else; ``home`` stands for theirs."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("MEDIA_ASSETS_", "DAGSTER_", "AWS_", "XDG_"))
     }
     home.mkdir(parents=True, exist_ok=True)
-    return kept | {"HOME": str(home), "COLUMNS": "200", **values}
+    return kept | {"HOME": str(home), "COLUMNS": "200", "MEDIA_ASSETS_ANALYZE": "false", **values}
 
 
 def run_cli(

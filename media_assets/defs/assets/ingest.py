@@ -14,7 +14,15 @@ from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library
 from media_assets.defs.events import materializations
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import BATCH_TAG, is_partitioned
-from media_assets.pipeline.assets import INGEST_ASSETS, METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS, code_version
+from media_assets.pipeline.assets import (
+    APPEARANCE,
+    INGEST_ASSETS,
+    METADATA,
+    OPTIMIZED,
+    ORIGINAL,
+    THUMBNAILS,
+    code_version,
+)
 from media_assets.pipeline.batch import WorkStoppedError, run_work
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import this_process
@@ -33,6 +41,7 @@ _DESCRIPTIONS = {
     THUMBNAILS: "Upright sRGB renditions: 150, 300, 600, 1200 px and the 1600-px preview. Table renditions.",
     OPTIMIZED: "Web versions: AVIF, WebP and JPEG up to 2048 px of a picture; storyboard, animated preview and H.264 "
     "clip of a video. Table renditions.",
+    APPEARANCE: "Colours, light, sharpness, noise, a quality score and perceptual hashes. Table appearance.",
 }
 
 
@@ -130,7 +139,7 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
             context.log.warning(f"{refused} files were refused: see `media-assets rejected`")
         if summary.given_up:
             context.log.warning(
-                f"{len(summary.given_up)} web versions were given up; the files are sound. First: {summary.given_up[0]}"
+                f"{len(summary.given_up)} results were given up; the files are sound. First: {summary.given_up[0]}"
             )
         unplaced = library.geocoder.unanswered - unplaced
         if unplaced:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from media_assets.media.errors import ContentError, ReasonCode
-from media_assets.media.records import FileFacts, MediaResult, Metadata, Rendition, WebVideo
+from media_assets.media.records import Appearance, FileFacts, MediaResult, Metadata, Rendition, WebVideo
 from media_assets.pipeline.assets import INGEST_ASSETS, OPTIMIZED, ORIGINAL, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.workers import Task
@@ -43,7 +43,8 @@ class Pool:
         facts = FileFacts(self.media_type, "x/y", "jpeg", "jpg", 40, 30)
         made = self.write(task, "preview", "jpeg") if task.renditions else ()
         web = self.web_version(task) if task.optimized and self.media_type == "image" else ()
-        return finished(MediaResult(facts, Metadata(), made, web))
+        looks = Appearance((), 0.5, 0.5, None, None, 0.0, 0.5, 0.0, 0.5, 1, 2) if task.appearance else None
+        return finished(MediaResult(facts, Metadata(), made, web, appearance=looks))
 
     def submit_video(self, task: Any, on_progress: Callable[[float], None] | None = None) -> Future[Any]:
         if on_progress is not None:

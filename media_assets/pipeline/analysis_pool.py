@@ -1,0 +1,241 @@
+"""A pool of processes that run models, one thread each; what one picture does to a process costs that picture only.
+
+Lives here: processes, and what is asked again after one died. What they do is in ``analyst.py``, what results mean in
+``analysis.py``.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import TypeAdapter
+
+from media_assets.models.findings import PictureFindings
+from media_assets.models.registry import ModelPlaces
+from media_assets.models.vision_recipe import VisionRecipe
+from media_assets.pipeline.child import Child, WorkerStartError
+
+_ANALYST = "media_assets.pipeline.analyst"
+_FINDINGS = TypeAdapter(tuple[PictureFindings, ...])
+_PLACES = TypeAdapter(ModelPlaces)
+_CLOSED = "The pool of processes that run models was closed. Run it again."
+# A model that kills its process with every picture would cost the start of a process for each of them.
+_MOST_DEATHS = 3
+
+
+@dataclass(frozen=True)
+class LookItem:
+    """One media file to look at.
+
+    Attributes:
+        paths: Its preview, or the frames of a video.
+        frames: Time of each in seconds; ``None`` for the picture.
+        assets: What is asked.
+        recognizes: Whether its faces may be encoded.
+        draws: Whether pictures for the UI are drawn.
+    """
+
+    paths: tuple[Path, ...]
+    frames: tuple[float | None, ...]
+    assets: frozenset[str]
+    recognizes: bool
+    draws: bool = True
+
+
+@dataclass(frozen=True)
+class AssetFindings:
+    """What became of one asset of one media file.
+
+    Attributes:
+        found: Findings for each picture or frame; ``None`` after an error.
+        drawn: Encoded picture for the UI, where there is something to draw.
+        error: What went wrong, for people.
+        is_model_error: Whether the model cannot be used at all, whatever the picture.
+    """
+
+    found: tuple[PictureFindings, ...] | None = None
+    drawn: str | None = None
+    error: str | None = None
+    is_model_error: bool = False
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found in one media file.
+
+    Attributes:
+        sizes: Width and height of each picture, in pixels.
+        assets: By name of the asset.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    assets: Mapping[str, AssetFindings]
+
+
+class AnalysisPool:
+    """Runs models over pictures in processes of its own.
+
+    Args:
+        count: Number of processes.
+        recipe: Which models.
+        places: Where they lie.
+        memory_bytes: Address space of each process.
+        timeout_s: Wall-clock time for one task.
+    """
+
+    def __init__(
+        self, count: int, *, recipe: VisionRecipe, places: ModelPlaces, memory_bytes: int, timeout_s: float
+    ) -> None:
+        self.count = count
+        self._recipe = asdict(recipe)
+        self._places = _PLACES.dump_python(places, mode="json")
+        self._memory_bytes = memory_bytes
+        self._timeout_s = timeout_s
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="analyst")
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._children: set[Child] = set()
+        self._deaths: dict[str, int] = {}
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes; what is in work is abandoned."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._closed = True
+            children, self._children = self._children, set()
+        for child in children:
+            child.kill()
+        self._threads.shutdown(wait=True)
+
+    def submit(self, items: Sequence[LookItem]) -> "Future[list[Looked]]":
+        """Queue media files that are looked at together; the future gives what was found, in their order.
+
+        It raises WorkerStartError when no process can be started.
+        """
+        return self._threads.submit(self._look, list(items))
+
+    def _look(self, items: list[LookItem]) -> list[Looked]:
+        assets = sorted({asset for item in items for asset in item.assets})
+        answer = self._ask(items, assets)
+        if isinstance(answer, list):
+            return answer
+        # Something killed the process. Each asset of each file alone tells what.
+        return [self._look_singly(item) for item in items]
+
+    def _look_singly(self, item: LookItem) -> Looked:
+        sizes: tuple[tuple[int, int], ...] = ()
+        found: dict[str, AssetFindings] = {}
+        for asset in sorted(item.assets):
+            if self._deaths.get(asset, 0) >= _MOST_DEATHS:
+                found[asset] = AssetFindings(error=f"The model of {asset} keeps ending its process.")
+                continue
+            answer = self._ask([item], [asset])
+            if isinstance(answer, list):
+                sizes = sizes or answer[0].sizes
+                found[asset] = answer[0].assets[asset]
+            else:
+                with self._lock:
+                    self._deaths[asset] = self._deaths.get(asset, 0) + 1
+                found[asset] = AssetFindings(error=answer)
+        return Looked(sizes, found)
+
+    def _ask(self, items: Sequence[LookItem], assets: Sequence[str]) -> list[Looked] | str:
+        """Return what was found, or why the process could not say."""
+        child = self._child()
+        message = {
+            "recipe": self._recipe,
+            "places": self._places,
+            "assets": list(assets),
+            "items": [
+                {
+                    "paths": [str(path) for path in item.paths],
+                    "frames": list(item.frames),
+                    "assets": sorted(item.assets.intersection(assets)),
+                    "recognizes": item.recognizes,
+                    "draw": item.draws,
+                }
+                for item in items
+            ],
+        }
+        try:
+            answer = child.ask(message, self._timeout_s)
+        except TimeoutError:
+            self._discard(child)
+            return f"The models took longer than {self._timeout_s:.0f} s. Raise the setting analysis_timeout_s."
+        except (ValueError, OSError):
+            self._discard(child)
+            return "The process that runs models gave an answer that makes no sense."
+        if answer is None:
+            status = child.exit_status()
+            self._discard(child)
+            return f"The process that runs models ended ({'signal' if status < 0 else 'status'} {abs(status)})."
+        if "memory" in answer:
+            self._discard(child)  # its heap is in an unknown state
+            return (
+                f"The models need more than {self._memory_bytes / 2**20:.0f} MiB of memory. Raise the setting "
+                "analysis_memory_bytes, or choose smaller models: media-assets models list"
+            )
+        if "unexpected" in answer:
+            return str(answer["unexpected"])
+        return [_looked(one) for one in answer["result"]]
+
+    def _child(self) -> Child:
+        child: Child | None = getattr(self._local, "child", None)
+        if child is not None and not child.is_alive:
+            self._discard(child)
+            child = None
+        if child is None:
+            try:
+                child = Child((str(self._memory_bytes),), _ANALYST)
+            except (OSError, ValueError) as error:
+                raise WorkerStartError(
+                    f"A process that runs models cannot be started ({error}). Free memory or lower the setting "
+                    "`analysis_workers`."
+                ) from error
+            with self._lock:
+                closed = self._closed
+                if not closed:
+                    self._children.add(child)
+            if closed:
+                child.kill()
+                raise WorkerStartError(_CLOSED)
+            self._local.child = child
+        return child
+
+    def _discard(self, child: Child) -> None:
+        with self._lock:
+            self._children.discard(child)
+        self._local.child = None
+        child.kill()
+
+    def resident_bytes(self) -> list[int]:
+        """Return the memory that each process holds now."""
+        with self._lock:
+            children = list(self._children)
+        return [child.resident_bytes() for child in children]
+
+
+def _looked(answer: Mapping[str, Any]) -> Looked:
+    sizes = tuple((int(width), int(height)) for width, height in answer["sizes"])
+    return Looked(sizes, {asset: _asset_findings(one) for asset, one in answer["assets"].items()})
+
+
+def _asset_findings(answer: Mapping[str, Any]) -> AssetFindings:
+    if "model_error" in answer:
+        return AssetFindings(error=str(answer["model_error"]), is_model_error=True)
+    if "error" in answer:
+        return AssetFindings(error=str(answer["error"]))
+    return AssetFindings(found=_FINDINGS.validate_python(answer["found"]), drawn=answer["drawn"])

@@ -1,0 +1,60 @@
+"""Which results are out of date: made by other code, other parameters, or of another version of the file.
+
+The same answer for the command line and for "redo exactly what is out of date". Pure decisions over the ledger.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, ledger_version
+from media_assets.pipeline.consent import allows
+from media_assets.pipeline.library import Library
+from media_assets.pipeline.recipe import recipe_of
+from media_assets.storage.ledger_schema import ResultVersion
+
+Freshness = Literal["current", "out_of_date", "missing", "failed"]
+
+REPROCESSED: tuple[Freshness, ...] = ("out_of_date", "missing", "failed")
+
+
+@dataclass(frozen=True)
+class AssetFreshness:
+    """How the results of one asset stand, over all accepted files."""
+
+    asset: str
+    counts: Counter[Freshness]
+
+
+def freshness_of(library: Library, asset: str) -> Iterator[tuple[str, Freshness]]:
+    """Yield, for each accepted file, its media id and how its result of ``asset`` stands.
+
+    Raises:
+        StorageError: The ledger cannot be read.
+        ModelError: The settings name a model that does not exist.
+    """
+    recipe = recipe_of(library.settings)
+    expected = {may: ledger_version(asset, recipe, recognizes=may) for may in (False, True)}
+    for row in library.ledger.result_versions(asset):
+        may = allows(library.settings, row.owner, "recognition")
+        yield row.media_id, _freshness(row, expected[may])
+
+
+def _freshness(row: ResultVersion, expected: str) -> Freshness:
+    if row.state is None:
+        return "missing"
+    if row.state == "failed":
+        return "failed"
+    if row.input_version != row.sha256 or row.code_version != expected:
+        return "out_of_date"
+    return "current"
+
+
+def library_freshness(library: Library) -> list[AssetFreshness]:
+    """Return how the results of every per-file asset stand; assets that are switched off are left out."""
+    vision = recipe_of(library.settings).vision
+    assets = (*INGEST_ASSETS, *(asset for asset in ANALYZE_ASSETS if vision.is_on(asset)))
+    return [
+        AssetFreshness(asset, Counter(freshness for _, freshness in freshness_of(library, asset))) for asset in assets
+    ]
