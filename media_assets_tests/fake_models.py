@@ -55,9 +55,7 @@ def found(asset: str, item: LookItem) -> AssetFindings:
         "objects": PictureFindings(objects=(DetectedObject("dog", 0.75, (0.0, 0.0, 800.0, 400.0)),)),
         "faces": PictureFindings(faces=(EncodedFace(face, (0.5, 0.25) if item.recognizes else None),)),
         "embeddings": PictureFindings(vector=(0.6, 0.8)),
-        "scenes": PictureFindings(
-            scene=Scene((Label("beach", 0.5), Label("pier", 0.25)), Caption("a beach", "labels"))
-        ),
+        "scenes": PictureFindings(scene=scene),
         "safety": PictureFindings(safety=(SafetyScore("nsfw", 0.9),)),
         "texts": PictureFindings(),
     }[asset]

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from media_assets.media.rendering import OPTIMIZED_KINDS
+from media_assets.media.rendering import FRAME_KINDS, OPTIMIZED_KINDS
 from media_assets.pipeline.assets import REJECTED_TABLE
 from media_assets.storage import catalog
 from media_assets.storage.errors import StorageError
@@ -144,6 +144,8 @@ def _renditions(store: ObjectStore, media_ids: Sequence[str]) -> dict[str, list[
     table = table.filter(pc.is_in(table["media_id"], pa.array(media_ids, pa.string())))
     found: dict[str, list[Picture]] = {}
     for row in table.to_pylist():
+        if row["kind"] in FRAME_KINDS:  # for the analysis; the storyboard shows more of them
+            continue
         media_id = row.pop("media_id")
         found.setdefault(media_id, []).append(Picture(key=row.pop("path"), **row))
     return found

@@ -20,12 +20,12 @@ from media_assets.models.yunet import YuNet
 _Floats = NDArray[np.float32]
 
 # A face of 20 px in WIDER FACE, the smallest that is worth finding, has the size of 17 px for the first net. On larger
-# pictures the least size grows, so that a picture costs about 200 ms at most, besides its faces.
+# pictures the least size grows: a preview of 1600 px costs about as much as one of 1024 px.
 _MTCNN_SMALLEST_PX = 17
 _MTCNN_LONGEST_PX = 1024
 _MTCNN_EFFORT = Effort(
-    first_threshold=0.5,
-    second_threshold=0.5,
+    first_threshold=0.6,
+    second_threshold=0.6,
     most_candidates=2400,
     most_finalists=1500,
     # Two finalists of one face often survive the 0.7 of the paper, and one of them as a false alarm beside the face.
@@ -35,7 +35,7 @@ _MTCNN_EFFORT = Effort(
 _MTCNN_FIRST_SCORE = 0.6
 _MTCNN_LOOKS = (1.0, 1.2)  # how much larger than the face the further views of it are
 
-_YUNET_LONGEST_PX = 1120  # 80 ms; smaller costs faces of 20 px, larger finds no others
+_YUNET_LONGEST_PX = 1120  # 90 ms; a whole preview would cost 210 ms, 640 px a tenth of the faces of 20 px
 _YUNET_LEAST_SCORE = 0.45  # of what can still reach a threshold after a second look
 _YUNET_CANDIDATES = 5000
 _SURE = 0.9  # no second look: dogs, bears and plates stay below
@@ -64,7 +64,7 @@ def load_yunet(spec: ModelSpec, places: ModelPlaces) -> "YuNetDetector":
 
 
 class MtcnnDetector:
-    """A :class:`~media_assets.models.records.FaceDetector`: three nets, the last of which sees faces mirrored as well."""
+    """A :class:`~media_assets.models.records.FaceDetector`: three nets; the last one sees mirror images as well."""
 
     def __init__(self, nets: Mtcnn) -> None:
         self._nets = nets

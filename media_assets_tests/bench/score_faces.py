@@ -1,7 +1,7 @@
 """Score faces without a library: ``python -m media_assets_tests.bench.score_faces [--models FOLDER]``.
 
-Detector and encoder run on labelled pictures, shrunk as previews are; the tool beside the pictures scores what they found.
-For choices of models and thresholds; ``score_vision`` measures what users get.
+Detector and encoder run on labelled pictures, shrunk as previews are; the tool beside the pictures scores what they
+found. For choices of models and thresholds; ``score_vision`` measures what users get.
 """
 
 import json

@@ -163,7 +163,25 @@ def _identities(scores: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]
             yield name, found
 
 
+_MAIN_PERSON = """
+select f.sha256, arg_max(p.person_id, (p.x_max_px - p.x_min_px) * (p.y_max_px - p.y_min_px)) as person
+from people p join files f using (media_id) group by f.sha256"""
+
+
+def _people(library: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Person of the largest face of each picture: the labels name the person that a picture is of."""
+    done = subprocess.run(
+        [sys.executable, "-m", "media_assets.cli", "query", _MAIN_PERSON, "--library", str(library), "--json"],
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {row["sha256"]: row["person"] for row in json.loads(done.stdout)}
+
+
 def _score_tier(tier: str, pictures: Path, work: Path, models: Path | None, scores: Scores) -> None:
+    environment = _environment(models)
     goals, manifest = _TIERS[tier], pictures / "MANIFEST.jsonl"
     files = [json.loads(line) for line in manifest.read_text("utf-8").splitlines() if line.strip()]
     lines = work / f"{tier}.jsonl"
@@ -185,7 +203,7 @@ def _score_tier(tier: str, pictures: Path, work: Path, models: Path | None, scor
     for name, figures in _identities(found):
         pairs = figures["pairs_same"] + figures["pairs_different"]
         scores.need(figures["balanced_accuracy"], 0.98, f"{tier}: {name}, balanced accuracy, {pairs} pairs")
-    _score_clusters(tier, files, predictions, scores)
+    _score_clusters(tier, files, _people(work / "library", environment), scores)
     shown = _chosen(models, "objects")
     ap50, boxes = average_precision(shown.name, pictures, models)
     scores.need(ap50, goals.objects_ap50, f"{tier}: AP50 of {boxes} objects over 2 % ({shown.version})")
@@ -204,10 +222,9 @@ def _score_tier(tier: str, pictures: Path, work: Path, models: Path | None, scor
 
 
 def _score_clusters(
-    tier: str, files: Sequence[Mapping[str, Any]], predictions: Mapping[str, Mapping[str, Any]], scores: Scores
+    tier: str, files: Sequence[Mapping[str, Any]], people: Mapping[str, str], scores: Scores
 ) -> None:
     truth = {file["sha256"]: file["labels"]["identity"] for file in files if "identity" in file["labels"]}
-    people = {key: one["person"] for key, one in predictions.items() if one.get("person") is not None}
     sets: dict[str, dict[str, str]] = defaultdict(dict)
     for key, person in truth.items():
         sets[person.split("/")[0]][key] = person

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 from media_assets.defs.checks import INGEST_CHECKS, CheckFacts
 from media_assets.media.places import Place
 from media_assets.media.records import Metadata
-from media_assets.pipeline.assets import INGEST_ASSETS, METADATA
+from media_assets.pipeline.assets import INGEST_ASSETS, METADATA, OPTIMIZED, ORIGINAL, THUMBNAILS
 from media_assets.pipeline.places import GeocodingStoppedError, NoGeocoder, Position
 from media_assets.storage import catalog, keys
 from media_assets_tests.conftest import Drop
@@ -57,7 +57,7 @@ def photo(
 def shown(world: World, source_key: str) -> dict[str, str]:
     """Verdicts that the pages of a file's partition show, by check."""
     found: dict[str, str] = {}
-    for asset in INGEST_ASSETS:
+    for asset in (ORIGINAL, METADATA, THUMBNAILS, OPTIMIZED):
         for line in str(world.events(asset, source_key)[0].metadata["checks"].value).splitlines():
             name, _, verdict = line.removeprefix("- ").partition(": ")
             assert name not in found

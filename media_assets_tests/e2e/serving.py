@@ -124,13 +124,13 @@ class Serving:
         assert answer["__typename"] == "Runs", answer
         return [dict(run) | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in answer["results"]]
 
-    def command(self, *arguments: str) -> Any:
+    def command(self, *arguments: str, timeout_s: float = 120) -> Any:
         """Run another ``media-assets`` command on the library and return its JSON; it must succeed."""
         done = subprocess.run(
             [_COMMAND, *arguments, "--library", self.library, "--json"],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout_s,
             env=_environment(),
             check=False,
         )

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from media_assets.demo.sample_library import SampleFile
-from media_assets.pipeline.assets import INGEST_ASSETS, THUMBNAILS
+from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, THUMBNAILS
 from media_assets_tests.e2e.ui import Ui
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -17,7 +17,8 @@ def test_asset_catalog_lists_the_assets_with_their_partition_counts(ui: Ui, acce
 
     for name in (*INGEST_ASSETS, "catalog"):
         expect(ui.asset_link(name)).to_be_visible()
-    expect(ui.page.get_by_text(f"{len(accepted)} partitions", exact=True)).to_have_count(len(INGEST_ASSETS))
+    partitions = ui.page.get_by_text(f"{len(accepted)} partitions", exact=True)
+    expect(partitions).to_have_count(len(INGEST_ASSETS) + len(ANALYZE_ASSETS))
 
 
 def test_lineage_graph_shows_the_assets_with_their_partition_counts(ui: Ui, accepted: list[SampleFile]) -> None:
@@ -30,7 +31,8 @@ def test_lineage_graph_shows_the_assets_with_their_partition_counts(ui: Ui, acce
     total = len(accepted)
     for name in (*INGEST_ASSETS, "catalog"):
         expect(ui.page.get_by_text(name, exact=True).last).to_be_visible()
-    expect(ui.page.get_by_text(f"{total} partitions", exact=True)).to_have_count(len(INGEST_ASSETS))
+    partitions = ui.page.get_by_text(f"{total} partitions", exact=True)
+    expect(partitions).to_have_count(len(INGEST_ASSETS) + len(ANALYZE_ASSETS))
     expect(ui.page.get_by_text("100% filled", exact=True)).to_have_count(len(INGEST_ASSETS))
     ui.page.get_by_role("button", name="zoom_in", exact=True).click(click_count=2, delay=300)
     ui.picture("asset_graph.png")

@@ -32,8 +32,8 @@ from media_assets.storage.people_edits import FaceReference, PeopleEdit
 WEAK_QUALITY = 0.25
 """Faces of a lower quality (``models.face_quality``) are weak.
 
-In crowds, a third of the pairs of strangers below 0.2 (18 px in the median) were within the threshold of one person, none
-above; portraits have 0.4 and more."""
+In crowds, a third of the pairs of strangers below 0.2 (18 px in the median) were within the threshold of one person,
+none above; portraits have 0.4 and more."""
 
 WEAK_BELOW, WEAK_MARGIN = 0.9, 0.1
 """A weak face joins the nearest person within 0.9 of the threshold, if the next one is 0.1 of it farther away.
