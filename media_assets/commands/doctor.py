@@ -20,7 +20,11 @@ from media_assets.commands.output import EXIT_FAILED, console, json_option, libr
 from media_assets.commands.status import PARTITION_LIMIT, SQLITE_PARTITION_LIMIT
 from media_assets.instance import prepare_home
 from media_assets.media.errors import MediaError
+from media_assets.models.availability import availability
+from media_assets.models.errors import ModelError
 from media_assets.models.faces import load_face_finder
+from media_assets.models.registry import TASKS
+from media_assets.pipeline.analysis_recipe import chosen, places_of
 from media_assets.pipeline.confinement import ISOLATION
 from media_assets.pipeline.consistency import find_inconsistencies
 from media_assets.pipeline.library import CompactionBusyError, Library
@@ -39,6 +43,7 @@ _PACKAGES = (
     "ajpegli",
     "pyvips-binary",
     "opencv-python-headless",
+    "onnxruntime",
     "pyarrow",
     "duckdb",
     "obstore",
@@ -98,6 +103,24 @@ def _packages(library: Library, deep: bool) -> Iterator[Finding]:
     yield Finding("packages", "ok", f"Python {sys.version.split()[0]}, {versions}")
 
 
+def _models(library: Library) -> Iterator[Finding]:
+    """Whether the models that the settings choose are there."""
+    try:
+        chosen_models = {task: chosen(library.settings, task) for task in TASKS}
+    except ModelError as error:
+        yield Finding("models", "failed", str(error))
+        return
+    places = places_of(library.settings)
+    found = {spec.name: availability(spec, places) for spec in chosen_models.values() if spec is not None}
+    for name, stands in found.items():
+        if stands.state in ("missing", "damaged"):
+            yield Finding("models", "failed" if stands.state == "damaged" else "warning", f"{name}: {stands.detail}")
+    fetched = [name for name, stands in found.items() if stands.state == "fetched_when_needed"]
+    later = f"; fetched when first needed: {', '.join(fetched)}" if fetched else ""
+    ready = [name for name, stands in found.items() if stands.state == "ready"]
+    yield Finding("models", "ok", f"{', '.join(ready) or 'none'}{later}")
+
+
 def _codecs(library: Library, deep: bool) -> Iterator[Finding]:
     """Decode a picture of each kind in a real decoder process."""
     import pillow_heif
@@ -122,6 +145,7 @@ def _codecs(library: Library, deep: bool) -> Iterator[Finding]:
         "warning" if faces else "ok",
         f"Squares are cut without looking for faces: {faces}." if faces else "squares are cut around faces",
     )
+    yield from _models(library)
     avif = "with AVIF" if features.check("avif") else "without AVIF"
     yield Finding("codecs", "ok", f"{library.settings.worker_count} decoder processes; JPEG, PNG, WebP, HEIC; {avif}")
     lacking = sorted(ISOLATION - (pool.isolation or frozenset()))

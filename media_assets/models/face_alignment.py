@@ -15,6 +15,9 @@ from media_assets.models.records import DetectedFace, Picture, PointPx
 ALIGNED_PX = 112
 """Side of an aligned face."""
 
+LANDMARKS = 5
+"""Number of landmarks that are needed, in the order of ``DetectedFace.landmarks``."""
+
 # Where the landmarks of an aligned face lie, in the order of ``DetectedFace.landmarks``; the places that ArcFace and
 # most encoders since were trained with.
 _PLACES = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]])

@@ -102,7 +102,7 @@ def load_mobilefacenet(spec: ModelSpec, places: ModelPlaces) -> MobileFaceNetEnc
 
 
 class FaceRecognitionEncoder:
-    """The package ``face_recognition`` of the card, where it is installed; the network is that of :class:`DlibEncoder`."""
+    """The package ``face_recognition``, where it is installed; its network is that of :class:`DlibEncoder`."""
 
     def __init__(self, encode: Any) -> None:
         self._encode = encode

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from media_assets.models.face_alignment import aligned, landmarks_of
+from media_assets.models.face_alignment import LANDMARKS, aligned
 from media_assets.models.records import DetectedFace, FaceQuality, Picture
 
 # Below the first, encoders tell nobody from anybody; from the second on, more pixels do not help (in px of the
@@ -21,13 +21,15 @@ _NOSE_DOWN = 0.52
 _YAW_DEG_PER_SHARE, _PITCH_DEG_PER_SHARE = 110.0, 120.0
 
 
-def measure_quality(picture: Picture, face: DetectedFace) -> FaceQuality:
-    """Measure a face.
+def measure_quality(picture: Picture, face: DetectedFace) -> FaceQuality | None:
+    """Measure a face; ``None`` where the detector gave no landmarks, without which nothing is known of its pose.
 
     The score is the product of three shares, each 0-1: of size (20 px: 0, 80 px: 1), of sharpness, and of pose
     (frontal: 1, turned by 60 degrees: 0), the last two counting half: one of them alone spoils a face less than size
     does.
     """
+    if len(face.landmarks) != LANDMARKS:
+        return None
     x_min, y_min, x_max, y_max = face.box
     size_px = max(0.0, min(x_max - x_min, y_max - y_min))
     sharpness = _sharpness(picture, face)
@@ -49,7 +51,7 @@ def _sharpness(picture: Picture, face: DetectedFace) -> float:
 
 def _angles(face: DetectedFace) -> tuple[float, float, float]:
     """Return yaw, pitch and roll in degrees; see :class:`~media_assets.models.records.FaceQuality` for their signs."""
-    right_eye, left_eye, nose, right_mouth, left_mouth = (np.asarray(point) for point in landmarks_of(face))
+    right_eye, left_eye, nose, right_mouth, left_mouth = (np.asarray(point) for point in face.landmarks)
     across = left_eye - right_eye
     roll = math.degrees(math.atan2(across[1], across[0]))
     eyes, mouth = (right_eye + left_eye) / 2, (right_mouth + left_mouth) / 2

@@ -26,7 +26,8 @@ _SMALLEST_PX = 16  # of nothing smaller than this a line could be read
 # In pictures of this size where nothing is found it is worth looking twice; the detector was trained on letters that
 # are larger. What is read then has to be clear, because nothing says that there is any text.
 _SCRAP_PX, _ENLARGEMENT, _CLEAR_SCORE = 256, 3, 0.8
-# A single character says little for itself, and is what ornaments and buttons are taken for.
+# A single character is what whole dogs and plates are taken for, at scores up to .97. Of 23 that stood alone in 234
+# photos 12 were looked up, and none was there; beside other text most of the clear ones are.
 _CLEAR_CHARACTER_SCORE = 0.9
 # A strip that is so many times as high as wide has its text running down or up the page, as PP-OCR has it.
 _TALL = 1.5
@@ -136,18 +137,19 @@ def load_rapidocr(spec: ModelSpec, places: ModelPlaces) -> RapidOcr:
 
 def _kept(readings: Sequence[_Reading], threshold: float, scale: float) -> list[TextLine]:
     """Drop what says nothing, and bring the rest into order."""
+    sure = [one for one in readings if one.score >= threshold]
+    has_text = any(_characters(one) > 1 for one in sure)
     lines = [
         TextLine(one.text, min(1.0, one.score), tuple((x * scale, y * scale) for x, y in one.polygon))
-        for one in readings
-        if one.score >= threshold and _says_something(one)
+        for one in sure
+        if _characters(one) > 1 or (_characters(one) == 1 and has_text and one.score >= _CLEAR_CHARACTER_SCORE)
     ]
     return [lines[at] for at in reading_order([line.polygon for line in lines])]
 
 
-def _says_something(reading: _Reading) -> bool:
-    """Marks alone are specks and ornaments that were taken for text."""
-    characters = sum(character.isalnum() for character in reading.text)
-    return characters > 1 or (characters == 1 and reading.score >= _CLEAR_CHARACTER_SCORE)
+def _characters(reading: _Reading) -> int:
+    """Number of letters and digits: marks alone are specks and ornaments that were taken for text."""
+    return sum(character.isalnum() for character in reading.text)
 
 
 def _mean_score(readings: Sequence[_Reading]) -> float:

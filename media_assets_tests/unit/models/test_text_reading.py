@@ -1,9 +1,9 @@
 """Reading of text: what it says and where, whichever way up, and nothing where there is none."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from media_assets.demo.photos import Photo, load_photo
 from media_assets.models.errors import ModelCorruptError, ModelMissingError
+from media_assets.models.onnx_runtime import open_session
 from media_assets.models.records import Picture
 from media_assets.models.registry import ModelPlaces, model_named
 from media_assets.models.text_reading import RapidOcr, load_rapidocr
@@ -120,6 +121,11 @@ def test_only_lines_over_the_threshold_count(reader: RapidOcr) -> None:
     assert len(read(reader, page(*SENTENCES), between)) == 2
 
 
+def test_a_single_character_counts_beside_other_text_only(reader: RapidOcr) -> None:
+    assert read(reader, page("B")) == []
+    assert read(reader, page("Platform", "B")) == ["Platform", "B"]
+
+
 @pytest.mark.parametrize("marks", ["- - - - -", "* * *", "......"])
 def test_marks_are_no_text(reader: RapidOcr, marks: str) -> None:
     assert read(reader, page(marks)) == []
@@ -140,19 +146,15 @@ def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sessions_have_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    import media_assets.models.text_reading as module
-
-    opened: list[object] = []
-    original: Callable[[bytes], object] = module.open_session
+    opened: list[Any] = []
 
     def remembered(content: bytes) -> object:
-        opened.append(original(content))
+        opened.append(open_session(content))
         return opened[-1]
 
-    monkeypatch.setattr(module, "open_session", remembered)
-    made = load_rapidocr(SPEC, NOWHERE)
-    read(made, page(SENTENCES[0]))
-    assert [session.get_session_options().intra_op_num_threads for session in opened] == [1, 1]  # type: ignore[attr-defined]
+    monkeypatch.setattr("media_assets.models.text_reading.open_session", remembered)
+    assert read(load_rapidocr(SPEC, NOWHERE), page(SENTENCES[0])) == [SENTENCES[0]]
+    assert [session.get_session_options().intra_op_num_threads for session in opened] == [1, 1]
 
 
 @pytest.mark.parametrize("name", sorted(SPEC.files))
