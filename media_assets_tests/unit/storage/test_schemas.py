@@ -69,7 +69,8 @@ def test_tables_start_with_the_common_columns_and_their_key_is_required(table: A
     assert table.schema.names[: len(COMMON)] == COMMON
     assert len(set(table.schema.names)) == len(table.schema.names)
     assert table.key[0] == "media_id"
-    assert not any(table.schema.field(name).nullable for name in table.key)
+    # Rows about pictures have no time of a frame; a picture has no frames beside, so the key still names one row.
+    assert [name for name in table.key if table.schema.field(name).nullable] in ([], ["frame_s"])
 
 
 @pytest.mark.parametrize(("table", "column"), ALL_COLUMNS, ids=lambda value: getattr(value, "name", value))
@@ -149,7 +150,7 @@ def test_a_forgotten_required_column_is_named() -> None:
 
 
 def test_an_unknown_table_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(CatalogError, match=r"'photos'.*files, metadata, renditions, rejected"):
+    with pytest.raises(CatalogError, match=f"'photos'.*{', '.join(TABLES)}"):
         table_named("photos")
 
 
