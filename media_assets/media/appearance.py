@@ -1,30 +1,30 @@
 """How a picture looks, in numbers: colours, light, sharpness, noise, and one score of its technical quality.
 
-Measured on the decoded picture, upright and in sRGB; colours on a small copy, sharpness and noise on real pixels. Every
-number has its definition here; nothing is learnt, so that the same picture always gets the same numbers.
+Measured on the decoded picture, upright and in sRGB: colours and light on a copy of 64 px, sharpness at 1024 px, noise
+at its own size. Every number has its definition here, in ``blur``, ``noise``, ``dominant_colors`` and
+``perceptual_hash``; nothing is learnt, so that the same picture always gets the same numbers.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from media_assets.media.blur import blur_of
 from media_assets.media.dominant_colors import dominant_colors
+from media_assets.media.noise import noise_deviation
 from media_assets.media.perceptual_hash import dhash, phash
 from media_assets.media.records import Appearance
 
 _COLOR_PX = 64
-_SHARPNESS_PX = 1024
-_NOISE_PX = 768
-_NOISE_BLOCK_PX = 16
+_BLUR_PX = 1024
+_NOISE_PX = 512
+_HASH_PX = 256
 # Standard deviation, in grey levels, at which a picture counts as all noise; film grain and high ISO lie at 3 to 12.
 _ALL_NOISE = 20.0
 _CLIPPED_BLACK, _CLIPPED_WHITE = 3.0, 97.0  # L*
 _DARK, _LIGHT = 0.25, 0.75  # median L* / 100 between which a picture is neither
-# Crete's measure of sharp photos is 0.2 to 0.4, of blurred ones 0.6 and more.
-_SHARP, _BLURRED = 0.30, 0.80
 _FULL_CONTRAST = 25.0  # standard deviation of L*
 _WEIGHTS = {"sharpness": 0.40, "noise": 0.25, "exposure": 0.20, "contrast": 0.15}
 _FLOOR = 0.02  # one bad quality does not make all others worthless
@@ -40,17 +40,23 @@ def measure_appearance(picture: Image.Image, background: str) -> Appearance:
         picture: Upright sRGB picture, mode L, RGB or RGBA.
         background: Colour below transparent parts, ``#rrggbb``.
     """
-    shown = _opaque(picture, background)
-    reduced = _fitted(shown, _SHARPNESS_PX)
-    small = _fitted(reduced, _COLOR_PX)
-    rgb = np.asarray(small, np.uint8).reshape(-1, 3)
+    import cv2
+
+    cv2.setNumThreads(1)  # there is a worker for each core
+    pixels = np.asarray(_opaque(picture, background))
+    reduced = _fitted(pixels, _BLUR_PX)
+    gray: NDArray[np.uint8] = np.asarray(cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY), np.uint8)
+    rgb = _fitted(reduced, _COLOR_PX).reshape(-1, 3)
     lab = _lab(rgb)
     lightness = lab[:, 0].astype(np.float64)
-    gray = reduced.convert("L")
-    blur = _blur(np.asarray(gray, np.float32))
-    noise = min(1.0, _noise(np.asarray(_middle(shown, _NOISE_PX).convert("L"), np.float32)) / _ALL_NOISE)
+    middle = np.ascontiguousarray(_middle(pixels, _NOISE_PX))
+    deviation = noise_deviation(np.asarray(cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY), np.uint8))
+    # Scaled down, noise gets less: each pixel is the mean of several.
+    blur = blur_of(np.asarray(gray, np.float32), deviation * max(reduced.shape[:2]) / max(pixels.shape[:2]))
+    noise = min(1.0, deviation / _ALL_NOISE)
     contrast = min(1.0, float(lightness.std()) / _FULL_CONTRAST)
     exposure = _exposure(lightness)
+    to_hash = Image.fromarray(_fitted(gray, _HASH_PX))
     return Appearance(
         dominant_colors=dominant_colors(lab, rgb),
         brightness=float(lightness.mean()) / 100,
@@ -61,8 +67,8 @@ def measure_appearance(picture: Image.Image, background: str) -> Appearance:
         contrast=contrast,
         exposure=exposure,
         quality_score=_quality(blur, noise, exposure, contrast),
-        phash=phash(gray),
-        dhash=dhash(gray),
+        phash=phash(to_hash),
+        dhash=dhash(to_hash),
     )
 
 
@@ -73,19 +79,23 @@ def _opaque(picture: Image.Image, background: str) -> Image.Image:
     return Image.alpha_composite(below, picture).convert("RGB")
 
 
-def _fitted(picture: Image.Image, longest_px: int) -> Image.Image:
-    scale = longest_px / max(picture.size)
+def _fitted(pixels: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
+    """Scale a picture down, each pixel the mean of those that it stands for."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = longest_px / max(height, width)
     if scale >= 1:
-        return picture
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _middle(picture: Image.Image, longest_px: int) -> Image.Image:
+def _middle(pixels: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
     """Cut the middle out, at its own size: scaling would take the noise away."""
-    width, height = min(picture.width, longest_px), min(picture.height, longest_px)
-    left, upper = (picture.width - width) // 2, (picture.height - height) // 2
-    return picture.crop((left, upper, left + width, upper + height))
+    height, width = pixels.shape[:2]
+    top, left = (max(0, side - longest_px) // 2 for side in (height, width))
+    return pixels[top : top + longest_px, left : left + longest_px]
 
 
 def _lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -152,58 +162,6 @@ def _uv(x: float, y: float) -> tuple[float, float]:
     return 4 * x / divisor, 6 * y / divisor
 
 
-def _blur(gray: NDArray[np.float32]) -> float | None:
-    """How little a further blur changes, 0 sharp to 1 blurred (Crete et al., "The blur effect", 2007).
-
-    Flat areas change nothing and do not count. ``None``: the picture has no detail at all.
-    """
-    import cv2
-
-    worst = None
-    for axis in (0, 1):
-        if gray.shape[axis] < 12:
-            continue
-        kernel = (1, 11) if axis == 0 else (11, 1)
-        blurred: Any = cv2.blur(gray, kernel, borderType=cv2.BORDER_REFLECT)
-        sharp = np.abs(np.diff(gray, axis=axis))
-        smooth = np.abs(np.diff(np.asarray(blurred, np.float32), axis=axis))
-        total = float(sharp.sum())
-        if total <= gray.size * 1e-3:
-            continue
-        lost = float(np.maximum(0, sharp - smooth).sum())
-        value = (total - lost) / total
-        worst = value if worst is None else max(worst, value)
-    return worst
-
-
-def _noise(gray: NDArray[np.float32]) -> float:
-    """Standard deviation of the noise in grey levels: Immerkaer (1996) on the flattest tenth of the blocks.
-
-    His operator takes away constant and sloping parts; taking the flattest blocks takes away texture, which would count
-    as noise. Blocks at the ends of the range are left out: there noise is clipped away.
-    """
-    import cv2
-
-    if min(gray.shape) < _NOISE_BLOCK_PX + 2:
-        return 0.0
-    operator = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    found: Any = cv2.filter2D(gray, cv2.CV_32F, operator)
-    inside = np.abs(np.asarray(found, np.float32)[1:-1, 1:-1])
-    side = _NOISE_BLOCK_PX
-    rows, columns = inside.shape[0] // side, inside.shape[1] // side
-
-    def means(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        cut = values[: rows * side, : columns * side].reshape(rows, side, columns, side)
-        return np.asarray(cut.mean(axis=(1, 3)).reshape(-1), np.float32)
-
-    level = means(gray[1:-1, 1:-1])
-    estimates = means(inside)[(level > 12) & (level < 243)]
-    if estimates.size == 0:
-        return 0.0
-    flattest = np.quantile(estimates, 0.1)
-    return float(flattest) * math.sqrt(math.pi / 2) / 6
-
-
 def _exposure(lightness: NDArray[np.float64]) -> float:
     """-1 too dark to 1 too light: how far the median lies outside of the middle half, and what is clipped more."""
     median = float(np.median(lightness)) / 100
@@ -214,7 +172,7 @@ def _exposure(lightness: NDArray[np.float64]) -> float:
 
 def _quality(blur: float | None, noise: float, exposure: float, contrast: float) -> float:
     """Weighted geometric mean of sharpness, cleanness, exposure and contrast, each 0-1."""
-    sharpness = 0.0 if blur is None else (_BLURRED - blur) / (_BLURRED - _SHARP)
+    sharpness = 0.0 if blur is None else 1 - blur
     parts = {"sharpness": sharpness, "noise": 1 - noise, "exposure": 1 - abs(exposure), "contrast": contrast}
     logarithm = sum(_WEIGHTS[name] * math.log(max(_FLOOR, min(1.0, value))) for name, value in parts.items())
     return math.exp(logarithm)

@@ -5,15 +5,18 @@ all middles so far, as in Gonzalez (1985).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _MOST = 5
 _ROUNDS = 12
+_STILL = 0.05
 # Nearer than this (CIE76) two middles are shades of one colour.
 _SAME_COLOR = 10.0
 _LEAST_SHARE = 0.02
+_CELL, _CELLS = 8, 64  # side of the cells in which the commonest colour is sought, and more than there are on an axis
 
 
 @dataclass(frozen=True)
@@ -39,31 +42,39 @@ def dominant_colors(lab: NDArray[np.float32], rgb: NDArray[np.uint8]) -> tuple[D
     middles = _first_middles(lab)
     for _ in range(_ROUNDS):
         nearest = _nearest(lab, middles)
-        moved = np.stack([lab[nearest == at].mean(axis=0) for at in range(len(middles)) if (nearest == at).any()])
-        if moved.shape == middles.shape and np.allclose(moved, middles, atol=0.05):
+        moved = _means(lab, nearest, len(middles))
+        if moved.shape == middles.shape and np.abs(moved - middles).max() < _STILL:
             break
-        middles = moved
+        middles = moved.astype(np.float32)
     middles = _merged(lab, middles)
     nearest = _nearest(lab, middles)
+    shares = np.bincount(nearest) / len(lab)
     found = []
-    for at in range(len(middles)):
-        mine = nearest == at
-        share = float(mine.mean())
+    for color, share in zip(_means(rgb, nearest, len(middles)), shares[shares > 0].tolist(), strict=True):
         if share >= _LEAST_SHARE:
-            red, green, blue = (round(float(value)) for value in rgb[mine].mean(axis=0))
+            red, green, blue = (round(float(value)) for value in color)
             found.append(DominantColor(f"#{red:02x}{green:02x}{blue:02x}", share))
     return tuple(sorted(found, key=lambda one: (-one.share, one.rgb_hex)))
 
 
 def _first_middles(lab: NDArray[np.float32]) -> NDArray[np.float32]:
-    cells, counts = np.unique(np.round(lab / 8), axis=0, return_counts=True)
-    commonest = cells[counts.argmax()] * 8
+    cells = np.round(lab / _CELL).astype(np.int64)
+    names, counts = np.unique(cells @ (_CELLS**2, _CELLS, 1), return_counts=True)
+    commonest = lab[cells @ (_CELLS**2, _CELLS, 1) == names[counts.argmax()]].mean(axis=0)
     middles = [lab[((lab - commonest) ** 2).sum(axis=1).argmin()]]
     distance = ((lab - middles[0]) ** 2).sum(axis=1)
     while len(middles) < _MOST and distance.max() > _SAME_COLOR**2:
         middles.append(lab[distance.argmax()])
         distance = np.minimum(distance, ((lab - middles[-1]) ** 2).sum(axis=1))
     return np.stack(middles).astype(np.float32)
+
+
+def _means(values: NDArray[Any], group: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Return the mean of each group that has members, shape (groups, 3)."""
+    sizes = np.bincount(group, minlength=count)
+    sums = np.stack([np.bincount(group, values[:, axis], count) for axis in range(3)], axis=1)
+    means: NDArray[np.float64] = sums[sizes > 0] / sizes[sizes > 0, None]
+    return means
 
 
 def _nearest(lab: NDArray[np.float32], middles: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -192,12 +192,12 @@ def _read_picture(path: Path, sniffed: Sniffed, limits: Limits, wanted: _Wanted)
 
 
 def _appearance(picture: Image.Image, wanted: _Wanted, notes: list[str]) -> Appearance | None:
-    """Measure a picture that was decoded; whatever goes wrong with numbers only costs these."""
+    """Measure a picture that was decoded; whatever goes wrong, for want of memory too, costs these numbers only."""
     if not wanted.appearance:
         return None
     try:
         return measure_appearance(picture, wanted.options.background)
-    except (ArithmeticError, ValueError) as error:
+    except Exception as error:  # of OpenCV too
         notes.append(f"Its appearance could not be measured ({type(error).__name__}).")
         return None
 

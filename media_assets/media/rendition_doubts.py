@@ -4,7 +4,8 @@ Lives here: judgement over values that are known. Must not: read files, encode, 
 """
 
 from media_assets.media.records import Rendition
-from media_assets.media.resize import RENDITION_SIZES, WEB_LONGEST_PX, fit_box
+from media_assets.media.rendering import FRAME_KINDS
+from media_assets.media.resize import FRAME_LONGEST_PX, RENDITION_SIZES, WEB_LONGEST_PX, fit_box
 
 LEAST_SSIM = 0.95
 """Similarity to the original below which nobody should see a web version."""
@@ -13,13 +14,13 @@ _LONGEST_PX = {size.kind: size.longest_px for size in RENDITION_SIZES}
 
 
 def doubts_about_thumbnail(made: Rendition, full_size: tuple[int, int]) -> tuple[str, ...]:
-    """Return what is wrong with a thumbnail or preview.
+    """Return what is wrong with a thumbnail, a preview, or a frame that is analysed.
 
     Args:
         made: The rendition.
         full_size: Width and height of the upright original in pixels.
     """
-    longest = _LONGEST_PX.get(made.kind)
+    longest = FRAME_LONGEST_PX if made.kind in FRAME_KINDS else _LONGEST_PX.get(made.kind)
     if longest is None:
         return (f"{made.kind} is no kind of thumbnail.",)
     side = min(longest, *full_size)

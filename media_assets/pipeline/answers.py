@@ -71,6 +71,8 @@ def _check_appearance(found: Appearance) -> None:
     )
     if not all(-1e-6 <= share <= 1 + 1e-6 for share in shares) or len(found.dominant_colors) > _MAX_COLORS:
         raise ValueError("appearance")
+    if found.color_temperature is not None and not 1_000 <= found.color_temperature <= 100_000:
+        raise ValueError("colour temperature")
     if not all(_COLOR.fullmatch(color.rgb_hex) for color in found.dominant_colors):
         raise ValueError("colour")
     if not all(0 <= value < 2**64 for value in (found.phash, found.dhash)):

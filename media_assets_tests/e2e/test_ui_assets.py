@@ -28,6 +28,7 @@ def test_lineage_graph_shows_the_assets_with_their_partition_counts(ui: Ui, acce
     ui.page.get_by_role("menuitem", name="Expand all groups").click()
     ui.settle()
 
+    ui.picture("lineage_before.png")
     total = len(accepted)
     for name in (*INGEST_ASSETS, "catalog"):
         expect(ui.page.get_by_text(name, exact=True).last).to_be_visible()

@@ -62,6 +62,37 @@ def test_all_that_is_asked(run: Run, tmp_path: Path) -> None:
     assert result.warnings == ()
 
 
+def test_looks_are_of_the_picture_as_it_is_seen(run: Run) -> None:
+    picture = Image.new("RGB", (400, 300), "#204080")
+    picture.paste("#ffffff", (0, 0, 400, 75))
+    upright = run(encoded(picture, "PNG"), "a.png", renditions=False, appearance=True).appearance
+    lying = encoded(picture.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif_block({0x0112: 6}), quality=95)
+    turned = run(lying, "b.jpg", renditions=False, appearance=True).appearance
+    assert upright is not None
+    assert turned is not None
+    assert [one.rgb_hex for one in upright.dominant_colors] == ["#204080", "#ffffff"]
+    assert (upright.dhash ^ turned.dhash).bit_count() <= 8
+    assert upright.brightness == pytest.approx(turned.brightness, abs=0.01)
+
+
+def test_looks_are_measured_only_when_asked_for(run: Run) -> None:
+    assert run(encoded(quadrants(), "PNG"), "a.png").appearance is None
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("of a library"), MemoryError()], ids=repr)
+def test_a_file_whose_looks_cannot_be_measured_is_sound(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("media_assets.media.extract.measure_appearance", fail)
+    result = run(encoded(quadrants(), "PNG"), "a.png", appearance=True)
+    assert result.appearance is None
+    assert [one.kind for one in result.renditions] == [size.kind for size in RENDITION_SIZES]
+    assert result.warnings == (f"Its appearance could not be measured ({type(error).__name__}).",)
+
+
 def test_only_facts(run: Run, tmp_path: Path) -> None:
     result = run(encoded(quadrants(), "PNG"), "a.png", metadata=False, renditions=False)
     assert (result.metadata, result.renditions) == (None, ())

@@ -1,4 +1,4 @@
-"""Answers of decoder processes about frames of videos, and what decides which frames there are."""
+"""Answers of decoder processes about frames of videos and looks, and what decides which frames there are."""
 
 import dataclasses
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from media_assets.media.records import Appearance
 from media_assets.media.rendering import FRAME_KINDS, RenderOptions
 from media_assets.pipeline.answers import media_result
 from media_assets.pipeline.assets import INGEST_ASSETS, THUMBNAILS, code_version
@@ -55,6 +56,49 @@ def test_frames_are_taken_with_their_times(tmp_path: Path) -> None:
 def test_impossible_frames_are_not_believed(tmp_path: Path, renditions: list[dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match=r"frame|rendition"):
         read(tmp_path, renditions)
+
+
+LOOKS: dict[str, object] = {
+    "dominant_colors": [{"rgb_hex": "#a0b0c0", "share": 0.6}, {"rgb_hex": "#000000", "share": 0.4}],
+    "brightness": 0.5, "saturation": 0.0, "color_temperature": 6504.0, "blur_score": None, "noise_score": 1.0,
+    "contrast": 0.3, "exposure": -1.0, "quality_score": 0.2, "phash": 2**64 - 1, "dhash": 0,
+}  # fmt: skip
+
+
+def looks(tmp_path: Path, **changes: object) -> Appearance | None:
+    facts = {**FACTS, "width_px": 2, "height_px": 2}
+    return media_result({"facts": facts, "appearance": {**LOOKS, **changes}}, tmp_path).appearance
+
+
+def test_looks_are_taken_as_they_are(tmp_path: Path) -> None:
+    found = looks(tmp_path)
+    assert found is not None
+    assert (found.phash, found.exposure, found.blur_score) == (2**64 - 1, -1.0, None)
+    assert [color.rgb_hex for color in found.dominant_colors] == ["#a0b0c0", "#000000"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quality_score": 1.1},
+        {"noise_score": -0.1},
+        {"brightness": float("nan")},
+        {"blur_score": 2},
+        {"exposure": -1.5},
+        {"exposure": float("inf")},
+        {"color_temperature": float("nan")},
+        {"color_temperature": 0},
+        {"phash": 2**64},
+        {"dhash": -1},
+        {"dominant_colors": [{"rgb_hex": "red", "share": 1}]},
+        {"dominant_colors": [{"rgb_hex": "#ff0000", "share": 1.5}]},
+        {"dominant_colors": [{"rgb_hex": "#ff0000", "share": 0.1}] * 6},
+    ],
+    ids=str,
+)
+def test_impossible_looks_are_not_believed(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"appearance|colour|hash"):
+        looks(tmp_path, **changes)
 
 
 def test_the_number_of_frames_decides_thumbnails_and_nothing_else_of_a_file() -> None:
