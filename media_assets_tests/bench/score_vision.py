@@ -221,9 +221,7 @@ def _score_tier(tier: str, pictures: Path, work: Path, models: Path | None, scor
         scores.need_at_most(rated.get("rate"), most, f"{tier}: of {safe} safe pictures, {level} (from {score})")
 
 
-def _score_clusters(
-    tier: str, files: Sequence[Mapping[str, Any]], people: Mapping[str, str], scores: Scores
-) -> None:
+def _score_clusters(tier: str, files: Sequence[Mapping[str, Any]], people: Mapping[str, str], scores: Scores) -> None:
     truth = {file["sha256"]: file["labels"]["identity"] for file in files if "identity" in file["labels"]}
     sets: dict[str, dict[str, str]] = defaultdict(dict)
     for key, person in truth.items():

@@ -21,21 +21,16 @@ def test_asset_catalog_lists_the_assets_with_their_partition_counts(ui: Ui, acce
     expect(partitions).to_have_count(len(INGEST_ASSETS) + len(ANALYZE_ASSETS))
 
 
-def test_lineage_graph_shows_the_assets_with_their_partition_counts(ui: Ui, accepted: list[SampleFile]) -> None:
+def test_lineage_graph_shows_the_assets(ui: Ui) -> None:
     ui.open("/asset-groups")
     ui.page.get_by_role("button", name="panel_show_right", exact=True).click()  # the list beside the graph
     ui.page.mouse.click(900, 700, button="right")  # an empty place of the canvas
     ui.page.get_by_role("menuitem", name="Expand all groups").click()
     ui.settle()
+    ui.page.get_by_role("button", name="zoom_out", exact=True).click(click_count=8, delay=300)
 
-    ui.picture("lineage_before.png")
-    total = len(accepted)
-    for name in (*INGEST_ASSETS, "catalog"):
+    for name in (*INGEST_ASSETS, *ANALYZE_ASSETS, "catalog", "people", "near_duplicates"):
         expect(ui.page.get_by_text(name, exact=True).last).to_be_visible()
-    partitions = ui.page.get_by_text(f"{total} partitions", exact=True)
-    expect(partitions).to_have_count(len(INGEST_ASSETS) + len(ANALYZE_ASSETS))
-    expect(ui.page.get_by_text("100% filled", exact=True)).to_have_count(len(INGEST_ASSETS))
-    ui.page.get_by_role("button", name="zoom_in", exact=True).click(click_count=2, delay=300)
     ui.picture("asset_graph.png")
 
 
