@@ -32,6 +32,8 @@ from media_assets.storage.tables import PartWriter
 _T = TypeVar("_T")
 _STOP_POLL_S = 0.5
 _TASKS_AHEAD = 3  # for each process, so that none waits for input
+# Events of six assets take longer than those of one decode: written while the models go on, and not all at the end.
+_FLUSH_FILES = 16
 _STOPPED = "The work was stopped. Start it again to continue."
 
 
@@ -91,7 +93,11 @@ def run_analysis(
                 chunk.append(outcome)
                 is_last = done == len(items)
                 waited = time.monotonic() - since
-                if is_last or len(chunk) >= settings.flush_files or waited >= settings.flush_interval_s:
+                if (
+                    is_last
+                    or len(chunk) >= min(_FLUSH_FILES, settings.flush_files)
+                    or waited >= settings.flush_interval_s
+                ):
                     yield from _flush(library, writer, run, chunk)
                     chunk, since = [], time.monotonic()
     finally:
