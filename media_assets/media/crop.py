@@ -125,13 +125,15 @@ def _whole_and_cut(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which spans the square shows whole, and which it cuts, for each offset; shape (spans, offsets).
 
-    A span that is longer than the square counts as whole where the square shows its middle.
+    A span that is longer than the square counts as whole where the square shows its middle, to the nearest pixel: of
+    two that are equally near, both, so that a mirrored picture is judged alike.
     """
     first, last = np.floor(start), np.ceil(end)
     is_long = last - first > side
-    first = np.where(is_long, np.floor((start + end - side) / 2), first)
+    first = np.where(is_long, (start + end - side) / 2, first)
     last = np.where(is_long, first + side, last)
-    whole = (first[:, None] >= offsets) & (last[:, None] <= offsets + side)
+    slack = np.where(is_long, 0.5, 0.0)[:, None]
+    whole = (first[:, None] >= offsets - slack) & (last[:, None] <= offsets + side + slack)
     outside = (last[:, None] <= offsets) | (first[:, None] >= offsets + side)
     return whole, ~whole & ~outside
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -92,6 +92,7 @@ def test_no_place_shows_more_of_whole_faces_for_less_of_cut_ones(known: tuple[in
 
 
 @given(pictures_with_faces())
+@example((78, 12, [(0.0, 0.0, 68.0, 1.0), (0.0, 0.0, 1.0, 4.0), (13.0, 0.0, 78.0, 1.0), (0.0, 0.0, 1.0, 1.0)]))
 def test_a_mirrored_picture_is_cut_at_the_mirrored_place(known: tuple[int, int, list[Box]]) -> None:
     width, height, faces = known
     mirrored = [(width - right, y, width - x, bottom) for x, y, right, bottom in faces]
