@@ -136,6 +136,12 @@ _METADATA_OF = {
 }
 
 
+def newest_materialization(instance: dg.DagsterInstance, asset: str) -> int | None:
+    """Return the storage id of the newest materialization of any partition of ``asset``, if there is one."""
+    records = instance.fetch_materializations(dg.AssetKey(asset), limit=1).records
+    return records[0].storage_id if records else None
+
+
 def materializations(
     chunk: Chunk, judged: Sequence[Verdicts], recipe: Recipe, newest_original: Callable[[], int | None]
 ) -> Iterator[dg.AssetMaterialization]:

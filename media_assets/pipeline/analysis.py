@@ -14,27 +14,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from media_assets.pipeline.analysis_outcomes import AnalysisChunk, AnalysisItem, AnalysisOutcome, FoundInFile
 from media_assets.pipeline.analysis_pool import AnalysisPool, Looked, LookItem
 from media_assets.pipeline.analysis_recipe import places_of
 from media_assets.pipeline.analysis_rows import analysis_outcomes, rows_of_analysis, without_findings
-from media_assets.pipeline.batch import WorkStoppedError
 from media_assets.pipeline.consent import allows
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.model_supply import supply
 from media_assets.pipeline.retries import with_retries
 from media_assets.pipeline.selection import RunIdentity
+from media_assets.pipeline.stopping import wait_unless_stopped
 from media_assets.storage.errors import ObjectMissing, StorageError
 from media_assets.storage.tables import PartWriter
 
-_T = TypeVar("_T")
-_STOP_POLL_S = 0.5
 _TASKS_AHEAD = 3  # for each process, so that none waits for input
 # Events of six assets take longer than those of one decode: written while the models go on, and not all at the end.
 _FLUSH_FILES = 16
-_STOPPED = "The work was stopped. Start it again to continue."
 
 
 @dataclass(frozen=True)
@@ -171,9 +167,9 @@ class _Work:
         for item in items:
             waiting.append(self._readers.submit(self._fetch, item))
             if len(waiting) >= ahead:
-                yield self._wait(waiting.popleft())
+                yield wait_unless_stopped(waiting.popleft(), self._library.stop)
         while waiting:
-            yield self._wait(waiting.popleft())
+            yield wait_unless_stopped(waiting.popleft(), self._library.stop)
 
     def _fetch(self, item: AnalysisItem) -> _Fetched:
         keys = [key for key, _ in item.preview.frames] or [key for key in (item.preview.preview_key,) if key]
@@ -207,7 +203,7 @@ class _Work:
         return allows(self._library.settings, item.entry.owner, "recognition")
 
     def _finish(self, task: _Task) -> Iterator[AnalysisOutcome]:
-        answers = self._wait(task.answer) if task.answer is not None else []
+        answers = wait_unless_stopped(task.answer, self._library.stop) if task.answer is not None else []
         looked = {one.item.entry.media_id: answer for one, answer in zip(task.asked, answers, strict=True)}
         for fetched in task.group:
             yield self._outcome(fetched, looked.get(fetched.item.entry.media_id))
@@ -232,15 +228,6 @@ class _Work:
             if answer is not None and answer.is_model_error:
                 self._unusable.setdefault(asset, failed[asset])
         return AnalysisOutcome(item, self._recognizes(item), made, failed)
-
-    def _wait(self, future: "Future[_T]") -> _T:
-        while not self._library.stop.is_set():
-            try:
-                return future.result(timeout=_STOP_POLL_S)
-            except TimeoutError:
-                if future.done():
-                    raise
-        raise WorkStoppedError(_STOPPED)
 
 
 def _frames(item: AnalysisItem) -> tuple[float | None, ...]:

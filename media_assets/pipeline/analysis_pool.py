@@ -17,11 +17,15 @@ from pydantic import TypeAdapter
 from media_assets.models.findings import PictureFindings
 from media_assets.models.registry import ModelPlaces
 from media_assets.models.vision_recipe import VisionRecipe
-from media_assets.pipeline.child import Child, WorkerStartError
+from media_assets.pipeline.child import Child
+from media_assets.pipeline.children import Children
 
 _ANALYST = "media_assets.pipeline.analyst"
 _FINDINGS = TypeAdapter(tuple[PictureFindings, ...])
 _PLACES = TypeAdapter(ModelPlaces)
+_NO_START = (
+    "A process that runs models cannot be started ({error}). Free memory or lower the setting `analysis_workers`."
+)
 _CLOSED = "The pool of processes that run models was closed. Run it again."
 # A model that kills its process with every picture would cost the start of a process for each of them.
 _MOST_DEATHS = 3
@@ -96,11 +100,9 @@ class AnalysisPool:
         self._memory_bytes = memory_bytes
         self._timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="analyst")
-        self._local = threading.local()
+        self._children = Children(lambda: Child((str(memory_bytes),), _ANALYST), _NO_START, _CLOSED)
         self._lock = threading.Lock()
-        self._children: set[Child] = set()
         self._deaths: dict[str, int] = {}
-        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -113,10 +115,7 @@ class AnalysisPool:
     def close(self) -> None:
         """End all processes; what is in work is abandoned."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            self._closed = True
-            children, self._children = self._children, set()
-        for child in children:
+        for child in self._children.take_all():
             child.kill()
         self._threads.shutdown(wait=True)
 
@@ -154,7 +153,7 @@ class AnalysisPool:
 
     def _ask(self, items: Sequence[LookItem], assets: Sequence[str]) -> list[Looked] | str:
         """Return what was found, or why the process could not say."""
-        child = self._child()
+        child = self._children.own()
         message = {
             "recipe": self._recipe,
             "places": self._places,
@@ -173,17 +172,17 @@ class AnalysisPool:
         try:
             answer = child.ask(message, self._timeout_s)
         except TimeoutError:
-            self._discard(child)
+            self._children.discard(child)
             return f"The models took longer than {self._timeout_s:.0f} s. Raise the setting analysis_timeout_s."
         except (ValueError, OSError):
-            self._discard(child)
+            self._children.discard(child)
             return "The process that runs models gave an answer that makes no sense."
         if answer is None:
             status = child.exit_status()
-            self._discard(child)
+            self._children.discard(child)
             return f"The process that runs models ended ({'signal' if status < 0 else 'status'} {abs(status)})."
         if "memory" in answer:
-            self._discard(child)  # its heap is in an unknown state
+            self._children.discard(child)  # its heap is in an unknown state
             return (
                 f"The models need more than {self._memory_bytes / 2**20:.0f} MiB of memory. Raise the setting "
                 "analysis_memory_bytes, or choose smaller models: media-assets models list"
@@ -191,41 +190,6 @@ class AnalysisPool:
         if "unexpected" in answer:
             return str(answer["unexpected"])
         return [_looked(one) for one in answer["result"]]
-
-    def _child(self) -> Child:
-        child: Child | None = getattr(self._local, "child", None)
-        if child is not None and not child.is_alive:
-            self._discard(child)
-            child = None
-        if child is None:
-            try:
-                child = Child((str(self._memory_bytes),), _ANALYST)
-            except (OSError, ValueError) as error:
-                raise WorkerStartError(
-                    f"A process that runs models cannot be started ({error}). Free memory or lower the setting "
-                    "`analysis_workers`."
-                ) from error
-            with self._lock:
-                closed = self._closed
-                if not closed:
-                    self._children.add(child)
-            if closed:
-                child.kill()
-                raise WorkerStartError(_CLOSED)
-            self._local.child = child
-        return child
-
-    def _discard(self, child: Child) -> None:
-        with self._lock:
-            self._children.discard(child)
-        self._local.child = None
-        child.kill()
-
-    def resident_bytes(self) -> list[int]:
-        """Return the memory that each process holds now."""
-        with self._lock:
-            children = list(self._children)
-        return [child.resident_bytes() for child in children]
 
 
 def _looked(answer: Mapping[str, Any]) -> Looked:

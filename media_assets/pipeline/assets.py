@@ -29,6 +29,7 @@ TABLE_OF = {
     THUMBNAILS: "renditions",
     OPTIMIZED: "renditions",
     APPEARANCE: "appearance",
+    **{asset: asset for asset in (EMBEDDINGS, OBJECTS, FACES, SCENES, TEXTS, SAFETY)},
 }
 ANALYZE_ASSETS = (EMBEDDINGS, OBJECTS, FACES, SCENES, TEXTS, SAFETY)
 """The assets of op ``analyze``; each has a table of its own name."""
@@ -38,7 +39,19 @@ REJECTED_TABLE = "rejected"
 _RECOGNIZED = "+recognition"
 
 # Raise a number when the result of the asset changes for the same file and the same settings.
-_ALGORITHM = {ORIGINAL: 2, METADATA: 2, THUMBNAILS: 4, OPTIMIZED: 1, APPEARANCE: 1}
+_ALGORITHM = {
+    ORIGINAL: 2,
+    METADATA: 2,
+    THUMBNAILS: 4,
+    OPTIMIZED: 1,
+    APPEARANCE: 1,
+    EMBEDDINGS: 1,
+    OBJECTS: 1,
+    FACES: 1,
+    SCENES: 1,
+    TEXTS: 1,
+    SAFETY: 1,
+}
 
 _THUMBNAIL_OPTIONS = ("thumbnail_format", "thumbnail_squares", "thumbnail_crop", "background", "video_frames")
 _OPTIMIZED_OPTIONS = ("background", "optimized_formats", "optimized_ssim", "animation_format")
@@ -77,7 +90,7 @@ def code_version(asset: str, recipe: Recipe = DEFAULT_RECIPE) -> str:
         recipe: The settings that count; for ``metadata`` so do the versions of the place data.
     """
     settings = json.dumps(_settings(asset, recipe), sort_keys=True)
-    return f"{_ALGORITHM.get(asset, 1)}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+    return f"{_ALGORITHM[asset]}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
 def ledger_version(asset: str, recipe: Recipe, *, recognizes: bool) -> str:

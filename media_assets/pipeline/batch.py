@@ -39,16 +39,14 @@ from media_assets.pipeline.stages import (
     quarantine,
     store_sound,
 )
+from media_assets.pipeline.stopping import WorkStoppedError, wait_unless_stopped
 from media_assets.pipeline.workers import WorkerPool
 from media_assets.storage.errors import StorageError
 from media_assets.storage.tables import PartWriter
 
 _HEARTBEAT_S = 15.0
-_STOP_POLL_S = 0.5
 _LOOKAHEAD_PER_WORKER = 8
 _LOOKAHEAD_BYTES = 4 * 2**30  # spool space that files waiting for their turn may take
-
-_STOPPED = "The work was stopped. Start it again to continue."
 
 _Step: TypeAlias = "tuple[WorkItem, Future[Extracted | FileOutcome]]"
 
@@ -59,10 +57,6 @@ class Chunk:
 
     outcomes: tuple[FileOutcome, ...]
     at: datetime
-
-
-class WorkStoppedError(Exception):
-    """The work was stopped on request. What was recorded stays; the rest is done by the next run."""
 
 
 def run_work(library: Library, items: Sequence[WorkItem], run: RunIdentity) -> Iterator[Chunk]:
@@ -160,7 +154,7 @@ def _in_order(
 def _finish(library: Library, writers: ThreadPoolExecutor, step: _Step) -> FileOutcome | Future[FileOutcome]:
     """Start storing what was extracted; the claim on the original is made here, in order."""
     item, future = step
-    extracted = _result(library, future)
+    extracted = wait_unless_stopped(future, library.stop)
     if isinstance(extracted, FileOutcome):
         return extracted
     if extracted.error is not None:
@@ -173,17 +167,6 @@ def _finish(library: Library, writers: ThreadPoolExecutor, step: _Step) -> FileO
             item.entry.owner, extracted.sha256, item.entry.media_id, key or original_key(extracted)
         )
     return writers.submit(store_sound, library, extracted, first)
-
-
-def _result(library: Library, future: Future[Extracted | FileOutcome]) -> Extracted | FileOutcome:
-    """Wait for a file, and look now and then whether the work is to be stopped."""
-    while not library.stop.is_set():
-        try:
-            return future.result(timeout=_STOP_POLL_S)
-        except TimeoutError:
-            if future.done():
-                raise
-    raise WorkStoppedError(_STOPPED)
 
 
 def _reporting(library: Library, finished: FileOutcome | Future[FileOutcome]) -> FileOutcome | Future[FileOutcome]:
@@ -210,7 +193,7 @@ def _flush(
     try:
         outcomes = with_places(library.geocoder, outcomes)
     except GeocodingStoppedError:
-        raise WorkStoppedError(_STOPPED) from None
+        raise WorkStoppedError from None
     at = datetime.now(UTC)
     facts = [one for one in map(facts_of, outcomes) if one is not None]
     partners = library.ledger.partners_of(facts, match_pairs)

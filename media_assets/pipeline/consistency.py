@@ -41,7 +41,7 @@ def find_inconsistencies(library: Library, materialized: Mapping[str, Collection
     found: list[Inconsistency] = []
     for asset, marked in materialized.items():
         path_column = {ORIGINAL: "original_path", THUMBNAILS: "path", OPTIMIZED: "path"}.get(asset)
-        table = TABLE_OF.get(asset, asset)
+        table = TABLE_OF[asset]
         split = table_named(table).split
         columns = ["media_id", *([path_column] if path_column else []), *([split[0]] if split else [])]
         rows = catalog.read_current(library.store, table, columns).to_pylist()

@@ -6,7 +6,6 @@ only its file is affected. What the children do is in ``worker.py``, what it mea
 
 import logging
 import signal
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from media_assets.media.records import MediaResult, WebVideo
 from media_assets.media.rendering import DEFAULT_OPTIONS, RenderOptions
 from media_assets.pipeline.answers import MAX_TEXT, exit_reason, media_result, short, stated_error, web_video
 from media_assets.pipeline.child import Child, WorkerStartError
+from media_assets.pipeline.children import Children
 from media_assets.pipeline.cores import CoreBudget, CoresClosedError
 
 __all__ = ["Task", "VideoTask", "WorkerPool", "WorkerStartError"]
@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 # A process that keeps this much between two files is replaced: its heap is fragmented, or a library leaks.
 _KEPT_SHARE, _MIN_KEPT_BYTES = 0.25, 512 * 2**20
 _CLIP_GRACE_S = 60.0  # between the time at which a process stops writing a clip and the end of our patience
+_NO_START = "A decoder process cannot be started ({error}). Free memory or lower the setting `workers`."
 _CLOSED = "The pool of decoder processes was closed. Run the batch again."
 
 Answer = TypeVar("Answer")
@@ -131,13 +132,9 @@ class WorkerPool:
         self._options = asdict(options)
         self._clip_timeout_s = options.clip_timeout_s
         self._arguments = (str(memory_bytes), *([str(work_folder.absolute())] if work_folder is not None else []))
-        # One child per thread: threads live as long as the pool, and so does the death signal of their children.
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
         self._cores = CoreBudget(count)
-        self._local = threading.local()
-        self._children: set[Child] = set()
-        self._lock = threading.Lock()
-        self._closed = False
+        self._children = Children(lambda: Child(self._arguments), _NO_START, _CLOSED)
         # What is in force in the process that started last, beside resource limits (``confinement.confine``).
         self.isolation: frozenset[str] | None = None
 
@@ -152,9 +149,7 @@ class WorkerPool:
     def close(self) -> None:
         """End all processes; files still in work are abandoned."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            self._closed = True
-            children, self._children = self._children, set()
+        children = self._children.take_all()
         self._cores.close()
         for child in children:
             child.kill()
@@ -219,34 +214,9 @@ class WorkerPool:
         )
 
     def _child(self) -> Child:
-        child: Child | None = getattr(self._local, "child", None)
-        # An idle process that was killed, for want of memory perhaps, says nothing about the file that comes next.
-        if child is not None and (child.tasks_done >= self._max_tasks or not child.is_alive):
-            self._discard(child)
-            child = None
-        if child is None:
-            try:
-                child = Child(self._arguments)
-            except (OSError, ValueError) as error:
-                raise WorkerStartError(
-                    f"A decoder process cannot be started ({error}). Free memory or lower the setting `workers`."
-                ) from error
-            with self._lock:
-                closed = self._closed
-                if not closed:
-                    self._children.add(child)
-            if closed:
-                child.kill()
-                raise WorkerStartError(_CLOSED)
-            self._local.child = child
-            self.isolation = child.isolation
+        child = self._children.own(is_worn=lambda one: one.tasks_done >= self._max_tasks)
+        self.isolation = child.isolation
         return child
-
-    def _discard(self, child: Child) -> int:
-        with self._lock:
-            self._children.discard(child)
-        self._local.child = None
-        return child.kill()
 
     def _run(self, errand: _Errand[Answer]) -> Answer:
         try:
@@ -260,10 +230,10 @@ class WorkerPool:
         try:
             answer = child.ask(errand.message, errand.timeout_s, stall_s=errand.stall_s, on_progress=errand.on_progress)
         except TimeoutError:
-            self._discard(child)
+            self._children.discard(child)
             raise _too_slow(errand) from None
         except (ValueError, TypeError, OSError) as error:
-            self._discard(child)
+            self._children.discard(child)
             raise ContentError(
                 ReasonCode.DECODER_CRASHED,
                 "The decoder gave an answer that makes no sense on this file. Replace it with a sound copy.",
@@ -271,7 +241,7 @@ class WorkerPool:
             ) from error
         if answer is None:
             status = child.exit_status()
-            self._discard(child)
+            self._children.discard(child)
             if status == -signal.SIGXCPU:  # several threads use up CPU time faster than the clock runs
                 raise _too_slow(errand)
             raise ContentError(
@@ -283,7 +253,7 @@ class WorkerPool:
             return self._interpret(child, answer, errand)
         finally:
             if child.resident_bytes() > max(_KEPT_SHARE * self._memory_bytes, _MIN_KEPT_BYTES):
-                self._discard(child)
+                self._children.discard(child)
 
     def _interpret(self, child: Child, answer: dict[str, Any], errand: _Errand[Answer]) -> Answer:
         """Turn an answer into a result or an error. The answer is not trusted: the process may have been taken over."""
@@ -294,7 +264,7 @@ class WorkerPool:
                 else:
                     return errand.accept(answer["result"])
             except (ValueError, TypeError, KeyError, OSError) as impossible:  # ValidationError is a ValueError
-                self._discard(child)
+                self._children.discard(child)
                 raise ContentError(
                     ReasonCode.DECODER_CRASHED,
                     f"The decoder gave an impossible result ({short(impossible)}). Replace the file.",
@@ -303,7 +273,7 @@ class WorkerPool:
             raise error
         if "scratch" in answer:
             raise ScratchError(str(answer["scratch"])[:MAX_TEXT])
-        self._discard(child)  # its heap is in an unknown state
+        self._children.discard(child)  # its heap is in an unknown state
         if "memory" in answer:
             raise ContentError(
                 ReasonCode.DECODER_MEMORY,

@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, ValidationError
 
 from media_assets.storage import keys
+from media_assets.storage.columns import Table
 from media_assets.storage.current_rows import current_rows
 from media_assets.storage.errors import CatalogError, ObjectMissing, StoreFull
 from media_assets.storage.objects import ObjectStore
-from media_assets.storage.schemas import TABLES, Table, table_named
+from media_assets.storage.schemas import TABLES, table_named
 from media_assets.storage.tables import (
     REMOVED_SCHEMA,
     conform,

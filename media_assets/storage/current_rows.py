@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from media_assets.storage.schemas import Table
+from media_assets.storage.columns import Table
 
 _NEVER = np.iinfo(np.int64).min
 

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from media_assets.storage import keys
 from media_assets.storage.catalog import month_sources
+from media_assets.storage.columns import Table
 from media_assets.storage.errors import CatalogError, ObjectMissing
 from media_assets.storage.objects import ObjectStore
-from media_assets.storage.schemas import Table, table_named
+from media_assets.storage.schemas import table_named
 from media_assets.storage.tables import conform
 
 _ATTEMPTS = 5

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 
 from media_assets.storage.catalog import current_files
+from media_assets.storage.columns import Table
 from media_assets.storage.errors import CatalogError, ObjectMissing
 from media_assets.storage.objects import ObjectStore
-from media_assets.storage.schemas import TABLES, Table
+from media_assets.storage.schemas import TABLES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from media_assets.storage import keys
+from media_assets.storage.columns import Table
 from media_assets.storage.errors import CatalogError, ObjectMissing
 from media_assets.storage.objects import ObjectStore
-from media_assets.storage.schemas import Table, rows_to_table, table_named
+from media_assets.storage.schemas import rows_to_table, table_named
 
 REMOVED_SCHEMA = pa.schema(
     (

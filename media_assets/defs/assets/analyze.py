@@ -5,12 +5,14 @@ file in ``pipeline.analysis``. Originals are never read.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 
 from media_assets.defs.analysis_checks import ANALYZE_CHECKS, AnalysisCheckFacts, facts_of_tables
 from media_assets.defs.analysis_events import analysis_materializations
 from media_assets.defs.assets.ingest import PARTITIONS_PER_RUN
+from media_assets.defs.events import newest_materialization
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import ONLY_MISSING_TAG, is_partitioned
 from media_assets.models.errors import ModelError
@@ -19,11 +21,11 @@ from media_assets.pipeline.analysis import run_analysis
 from media_assets.pipeline.analysis_outcomes import AnalysisSummary
 from media_assets.pipeline.analysis_selection import select_analysis
 from media_assets.pipeline.assets import ANALYZE_ASSETS, THUMBNAILS, code_version
-from media_assets.pipeline.batch import WorkStoppedError
 from media_assets.pipeline.child import WorkerStartError
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.recipe import Recipe, recipe_of
 from media_assets.pipeline.selection import RunIdentity
+from media_assets.pipeline.stopping import WorkStoppedError
 from media_assets.storage.errors import StorageError
 
 _DESCRIPTIONS = {
@@ -66,11 +68,6 @@ def build_analyze(recipe: Recipe) -> dg.AssetsDefinition:
     )(_analyze)
 
 
-def _newest_thumbnails(instance: dg.DagsterInstance) -> int | None:
-    records = instance.fetch_materializations(dg.AssetKey(THUMBNAILS), limit=1).records
-    return records[0].storage_id if records else None
-
-
 def _analyze(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library]) -> Iterator[dg.AssetCheckResult]:
     """Look at the previews of the run's partitions."""
     wanted_checks = sorted(key.name for key in context.selected_asset_check_keys)
@@ -94,8 +91,9 @@ def _analyze(context: dg.AssetExecutionContext, library: dg.ResourceParam[Librar
             f"{len(selection.without_preview)} without a preview"
         )
         summary, facts = AnalysisSummary(), AnalysisCheckFacts()
+        newest = partial(newest_materialization, context.instance, THUMBNAILS)
         for chunk in run_analysis(library, selection.items, run, context.log.info):
-            for event in analysis_materializations(chunk, run.recipe, lambda: _newest_thumbnails(context.instance)):
+            for event in analysis_materializations(chunk, run.recipe, newest):
                 context.log_event(event)
             summary.add(chunk.outcomes)
             facts.add_analysis(chunk.outcomes, run.recipe.vision)

@@ -7,11 +7,12 @@ to a file is in ``pipeline``.
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
 from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library, verdicts
-from media_assets.defs.events import materializations
+from media_assets.defs.events import materializations, newest_materialization
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import BATCH_TAG, is_partitioned
 from media_assets.pipeline.assets import (
@@ -23,12 +24,13 @@ from media_assets.pipeline.assets import (
     THUMBNAILS,
     code_version,
 )
-from media_assets.pipeline.batch import WorkStoppedError, run_work
+from media_assets.pipeline.batch import run_work
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import this_process
 from media_assets.pipeline.outcomes import BatchSummary
 from media_assets.pipeline.recipe import Recipe, recipe_of
 from media_assets.pipeline.selection import RunIdentity, select_work
+from media_assets.pipeline.stopping import WorkStoppedError
 from media_assets.storage.errors import StorageError
 
 # Also the chunk of a backfill: enough files to make the start of a run cheap, few enough to lose little with it.
@@ -68,11 +70,6 @@ def _checks_of_library(context: dg.AssetExecutionContext, library: Library) -> I
         raise dg.Failure(description=str(error)) from error
     for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
         yield facts.result(check.name)
-
-
-def _newest_original(instance: dg.DagsterInstance) -> int | None:
-    records = instance.fetch_materializations(dg.AssetKey(ORIGINAL), limit=1).records
-    return records[0].storage_id if records else None
 
 
 class _ProgressLog:
@@ -118,6 +115,7 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
         recipe=recipe_of(library.settings),
     )
     summary, facts, unplaced = BatchSummary(), CheckFacts(), library.geocoder.unanswered
+    newest = partial(newest_materialization, context.instance, ORIGINAL)
     try:
         if run.batch_id is not None:
             library.ledger.start_batch(run.batch_id, run.run_id, this_process())
@@ -129,7 +127,7 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
         library.on_progress = _ProgressLog(context)
         for chunk in run_work(library, selection.items, run):
             judged = [verdicts(outcome, chunk.at) for outcome in chunk.outcomes]
-            for event in materializations(chunk, judged, run.recipe, lambda: _newest_original(context.instance)):
+            for event in materializations(chunk, judged, run.recipe, newest):
                 context.log_event(event)
             summary.add(chunk.outcomes)
             facts.add_outcomes(chunk.outcomes, judged)

@@ -10,9 +10,10 @@ import pytest
 
 from media_assets.media.errors import ReasonCode
 from media_assets.media.records import FileFacts, Metadata, Rendition
+from media_assets.storage.columns import Column
 from media_assets.storage.dictionary import data_dictionary
 from media_assets.storage.errors import CatalogError
-from media_assets.storage.schemas import TABLES, Column, rows_to_table, table_named
+from media_assets.storage.schemas import TABLES, rows_to_table, table_named
 from media_assets_tests.unit.storage.table_rows import EPOCH, row
 
 COMMON = ["media_id", "owner", "input_version", "code_version", "model", "run_id", "computed_at"]
