@@ -73,7 +73,16 @@ def _processed(service: Serving, expected: int) -> bool:
         files.get("accepted", 0) + files.get("rejected", 0) == expected
         and not status["unfinished"]
         and not status["parts_not_in_catalog"]
-        and all(run["status"] in ("SUCCESS", "FAILURE", "CANCELED") for run in service.runs())
+        and _rests(service)
+    )
+
+
+def _rests(service: Serving) -> bool:
+    """Whether no run is left, and none is to come: the groups are those of the last catalog."""
+    tick = service.last_tick("groups_sensor")
+    return tick.get("skipReason") == "Nothing has changed." and all(
+        run["status"] in ("SUCCESS", "FAILURE", "CANCELED") and run["endTime"] < tick["endTimestamp"]
+        for run in service.runs()
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import psutil
 
-from media_assets.service import free_port
+from media_assets.service import LOCATION_NAME, free_port
 
 START_TIMEOUT_S = 150.0
 STOP_TIMEOUT_S = 30.0
@@ -119,10 +119,24 @@ class Serving:
     def runs(self) -> list[Mapping[str, Any]]:
         """Return all runs of the instance, the newest first, each with its ``tags`` as a dictionary."""
         answer = self.graphql(
-            "{ runsOrError { __typename ... on Runs { results { id status jobName tags { key value } } } } }"
+            "{ runsOrError { __typename ... on Runs { results { id status jobName endTime tags { key value } } } } }"
         )["runsOrError"]
         assert answer["__typename"] == "Runs", answer
         return [dict(run) | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in answer["results"]]
+
+    def last_tick(self, sensor: str) -> Mapping[str, Any]:
+        """Return ``status``, ``skipReason`` and ``endTimestamp`` of the last tick of a sensor that has ended."""
+        answer = self.graphql(
+            "query ($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) { __typename ... on Sensor { "
+            "sensorState { ticks(limit: 2) { status skipReason endTimestamp } } } } }",
+            sensor={
+                "repositoryLocationName": LOCATION_NAME,
+                "repositoryName": "__repository__",
+                "sensorName": sensor,
+            },
+        )["sensorOrError"]
+        assert answer["__typename"] == "Sensor", answer
+        return next((tick for tick in answer["sensorState"]["ticks"] if tick["endTimestamp"]), {})
 
     def command(self, *arguments: str, timeout_s: float = 120) -> Any:
         """Run another ``media-assets`` command on the library and return its JSON; it must succeed."""
