@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     batch_dead_after_s: PositiveFloat = Field(
         120.0, description="A batch whose run gave no sign of life for this long is started again (seconds)."
     )
+    event_retention_days: int = Field(
+        30,
+        ge=0,
+        description="Days after which the logs of ended runs are deleted from Dagster, while the events of assets stay; "
+        "0: never.",
+    )
     flush_files: PositiveInt = Field(64, description="Files whose rows and events are written together.")
     flush_interval_s: PositiveFloat = Field(
         20.0, description="Rows and events are written at least this often (seconds)."

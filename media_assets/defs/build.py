@@ -11,6 +11,7 @@ from media_assets.defs.assets.people import people
 from media_assets.defs.groups_sensor import build_groups_sensor
 from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job
 from media_assets.defs.resources import library_resource
+from media_assets.defs.retention_sensor import build_retention_sensor
 from media_assets.defs.sensors import build_sensors
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.recipe import recipe_of
@@ -36,6 +37,7 @@ def build_definitions(*, library: Library | None = None) -> dg.Definitions:
             *build_sensors(settings.sensor_interval_s),
             build_analysis_sensor(settings.sensor_interval_s),
             build_groups_sensor(settings.sensor_interval_s),
+            build_retention_sensor(),
         ],
         resources={"library": library if library is not None else library_resource},
         # A run uses all cores by itself; a process per step would only pay the start of Python again.
