@@ -22,30 +22,40 @@ _SHOWN = 20
 
 def analysis_materializations(
     chunk: AnalysisChunk, recipe: Recipe, newest_thumbnails: Callable[[], int | None]
-) -> Iterator[dg.AssetMaterialization]:
-    """Yield the events of a chunk.
+) -> Iterator[list[dg.AssetMaterialization]]:
+    """Yield the events of a chunk, those of each asset together.
 
     Args:
         chunk: What was done.
         recipe: How the results were made.
         newest_thumbnails: Returns the number of the newest event of asset ``thumbnails``; asked once.
     """
-    if not any(outcome.made for outcome in chunk.outcomes):
+    assets = sorted({asset for outcome in chunk.outcomes for asset in outcome.made})
+    if not assets:
         return
     pointer = newest_thumbnails()
-    for outcome in chunk.outcomes:
-        preview = outcome.item.preview
-        for asset, made in sorted(outcome.made.items()):
-            yield dg.AssetMaterialization(
-                asset_key=asset,
-                partition=outcome.media_id,
-                metadata=_metadata(outcome, asset, made, recipe),
-                tags={
-                    CODE_VERSION_TAG: code_version(asset, recipe),
-                    DATA_VERSION_TAG: data_version(asset, preview.input_version, recipe),
-                    **input_tags(THUMBNAILS, preview.data_version, pointer),
-                },
-            )
+    for asset in assets:
+        yield [
+            _event(outcome, asset, outcome.made[asset], recipe, pointer)
+            for outcome in chunk.outcomes
+            if asset in outcome.made
+        ]
+
+
+def _event(
+    outcome: AnalysisOutcome, asset: str, made: FoundInFile, recipe: Recipe, pointer: int | None
+) -> dg.AssetMaterialization:
+    preview = outcome.item.preview
+    return dg.AssetMaterialization(
+        asset_key=asset,
+        partition=outcome.media_id,
+        metadata=_metadata(outcome, asset, made, recipe),
+        tags={
+            CODE_VERSION_TAG: code_version(asset, recipe),
+            DATA_VERSION_TAG: data_version(asset, preview.input_version, recipe),
+            **input_tags(THUMBNAILS, preview.data_version, pointer),
+        },
+    )
 
 
 def _metadata(

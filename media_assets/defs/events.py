@@ -6,7 +6,6 @@ op yields none and logs these instead (DESIGN.md section 2).
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 
 import dagster as dg
 
@@ -144,34 +143,43 @@ def newest_materialization(instance: dg.DagsterInstance, asset: str) -> int | No
 
 def materializations(
     chunk: Chunk, judged: Sequence[Verdicts], recipe: Recipe, newest_original: Callable[[], int | None]
-) -> Iterator[dg.AssetMaterialization]:
-    """Yield the events of a chunk: none for files that were not materialized. Log each before asking for the next.
+) -> Iterator[list[dg.AssetMaterialization]]:
+    """Yield the events of a chunk, those of each asset together: none for files that were not materialized.
 
-    Each carries the verdicts of the asset's checks on this file, so that the page of the partition shows them.
+    Store each batch before asking for the next. Each event carries the verdicts of the asset's checks on this file, so
+    that the page of the partition shows them.
 
     Args:
         chunk: What was done.
         judged: Verdicts on its outcomes, in their order.
         recipe: How the results were made.
         newest_original: Returns the number of the newest event of asset ``original``. Asked once, after the events of
-            the originals were logged: results were made from the newest original of their partition up to there.
+            the originals were stored: results were made from the newest original of their partition up to there.
     """
-    event = partial(_event, recipe)
     made = [
         (outcome, found)
         for outcome, found in zip(chunk.outcomes, judged, strict=True)
         if outcome.state == "materialized" and outcome.sha256 is not None
     ]
-    for outcome, found in made:
-        if ORIGINAL in outcome.assets:
-            yield event(outcome, found, ORIGINAL, {})
-    if all(outcome.assets <= {ORIGINAL} for outcome, _ in made):
+    originals = [_event(recipe, outcome, found, ORIGINAL, {}) for outcome, found in made if ORIGINAL in outcome.assets]
+    if originals:
+        yield originals
+    others = sorted({asset for outcome, _ in made for asset in outcome.assets} - {ORIGINAL})
+    if not others:
         return
     pointer = newest_original()
-    for outcome, found in made:
-        for asset in sorted(outcome.assets - {ORIGINAL}):
-            made_from = input_tags(ORIGINAL, data_version(ORIGINAL, outcome.sha256 or ""), pointer)
-            yield event(outcome, found, asset, made_from)
+    for asset in others:
+        yield [
+            _event(
+                recipe,
+                outcome,
+                found,
+                asset,
+                input_tags(ORIGINAL, data_version(ORIGINAL, outcome.sha256 or ""), pointer),
+            )
+            for outcome, found in made
+            if asset in outcome.assets
+        ]
 
 
 def _event(

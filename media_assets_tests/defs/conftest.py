@@ -84,6 +84,11 @@ class World:
         found["missing"] = set(self.partitions()) - found["materialized"] - found["failed"]
         return found
 
+    def materialized_by(self, run: dg.ExecuteInProcessResult) -> list[str | None]:
+        """Partition key of each materialization that a run has stored; batches do not pass through its result."""
+        stored = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        return [entry.get_dagster_event().partition for entry in stored]
+
     def events(self, asset: str, source_key: str) -> list[dg.AssetMaterialization]:
         """Materializations of one partition, newest first."""
         filters = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[keys.media_id(source_key)])

@@ -224,8 +224,7 @@ def test_an_infrastructure_error_fails_the_run_after_all_other_files_and_the_nex
     (batch,) = world.library.ledger.open_batches(world.library.inbox().url, 9)
     again = world.run(failed.dagster_run.tags | {"media_assets/run_key": "another"})
     assert again.success
-    materialized = [event.partition for event in again.get_asset_materialization_events()]
-    assert materialized == [keys.media_id("bob/b.jpg")] * len(INGEST_ASSETS)
+    assert world.materialized_by(again) == [keys.media_id("bob/b.jpg")] * len(INGEST_ASSETS)
     assert len(set(list_parts(sound, "files")) - parts) == 1
     assert world.status("original")["failed"] == set()
     assert world.status("original")["materialized"] == media_ids("ann/a.jpg", "bob/b.jpg", "eve/c.jpg")
@@ -291,4 +290,4 @@ def test_one_partition_can_be_materialized_from_the_ui(world: World, drop: Drop)
     world.ingest()
     result = world.run({"dagster/partition": keys.media_id("b.jpg")})
     assert result.success
-    assert {event.partition for event in result.get_asset_materialization_events()} == media_ids("b.jpg")
+    assert set(world.materialized_by(result)) == media_ids("b.jpg")

@@ -12,6 +12,7 @@ import dagster as dg
 from media_assets.defs.analysis_checks import ANALYZE_CHECKS, AnalysisCheckFacts, facts_of_tables
 from media_assets.defs.analysis_events import analysis_materializations
 from media_assets.defs.assets.ingest import PARTITIONS_PER_RUN
+from media_assets.defs.event_batches import log_materializations
 from media_assets.defs.events import newest_materialization
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import ONLY_MISSING_TAG, is_partitioned
@@ -93,8 +94,7 @@ def _analyze(context: dg.AssetExecutionContext, library: dg.ResourceParam[Librar
         summary, facts = AnalysisSummary(), AnalysisCheckFacts()
         newest = partial(newest_materialization, context.instance, THUMBNAILS)
         for chunk in run_analysis(library, selection.items, run, context.log.info):
-            for event in analysis_materializations(chunk, run.recipe, newest):
-                context.log_event(event)
+            log_materializations(context, analysis_materializations(chunk, run.recipe, newest))
             summary.add(chunk.outcomes)
             facts.add_analysis(chunk.outcomes, run.recipe.vision)
             if library.on_analyzed is not None:

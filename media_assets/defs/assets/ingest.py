@@ -12,6 +12,7 @@ from functools import partial
 import dagster as dg
 
 from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library, verdicts
+from media_assets.defs.event_batches import log_materializations
 from media_assets.defs.events import materializations, newest_materialization
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import BATCH_TAG, is_partitioned
@@ -127,8 +128,7 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
         library.on_progress = _ProgressLog(context)
         for chunk in run_work(library, selection.items, run):
             judged = [verdicts(outcome, chunk.at) for outcome in chunk.outcomes]
-            for event in materializations(chunk, judged, run.recipe, newest):
-                context.log_event(event)
+            log_materializations(context, materializations(chunk, judged, run.recipe, newest))
             summary.add(chunk.outcomes)
             facts.add_outcomes(chunk.outcomes, judged)
             context.log.info(f"{sum(summary.states.values())}/{len(selection.items)} files: {dict(summary.states)}")
