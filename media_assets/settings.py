@@ -87,8 +87,8 @@ class Settings(BaseSettings):
     event_retention_days: int = Field(
         30,
         ge=0,
-        description="Days after which the logs of ended runs are deleted from Dagster, while the events of assets stay; "
-        "0: never.",
+        description="Days after which the logs of ended runs are deleted from Dagster; the events of assets stay. 0: "
+        "never.",
     )
     flush_files: PositiveInt = Field(64, description="Files whose rows and events are written together.")
     flush_interval_s: PositiveFloat = Field(
