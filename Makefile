@@ -61,8 +61,12 @@ e2e: $(STAMP_ALL) ## Run the tests with the real daemon, web server and a headle
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
 .PHONY: bench-bookkeeping
-bench-bookkeeping: $(STAMP_ALL) ## Measure what Dagster's bookkeeping costs for each file
-	$(BIN)/python -m media_assets_tests.bench.bookkeeping
+bench-bookkeeping: $(STAMP_ALL) ## Measure what Dagster's records cost for each file (ARGS="--partitions 1000,20000,100000")
+	$(BIN)/python -m media_assets_tests.bench.bookkeeping_events $(ARGS)
+
+.PHONY: bench-runs
+bench-runs: $(STAMP_ALL) ## Measure what a real service costs for each file, in ranged runs and with one run for each
+	$(BIN)/python -m media_assets_tests.bench.bookkeeping $(ARGS)
 
 .PHONY: bench-metadata
 bench-metadata: $(STAMP_ALL) ## Measure files a second of type, checksum and metadata against exifread and exiftool

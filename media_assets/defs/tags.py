@@ -1,4 +1,4 @@
-"""Tags of runs: Dagster's own for ranges and priorities, ours for batches.
+"""Tags of runs and pools of ops: Dagster's own for ranges and priorities, ours for batches.
 
 Only names and the dictionary that a batch's run carries.
 """
@@ -19,6 +19,10 @@ ORPHANED_TAG = ".dagster/media_assets_orphaned"
 ANALYSIS_TAG = "media_assets/analysis"
 # On runs that leave out what is there already, whoever made it: those of the analysis sensor, not backfills.
 ONLY_MISSING_TAG = "media_assets/only_missing"
+
+# Concurrency pools of the ops, for limits on a deployment: either op uses all cores of its machine.
+DECODING_POOL = "decoding"
+MODELS_POOL = "models"
 
 # Literal values of Dagster's tags for a result's provenance; the constants are not part of its public API.
 CODE_VERSION_TAG = "dagster/code_version"

@@ -15,7 +15,7 @@ from media_assets.defs.assets.ingest import PARTITIONS_PER_RUN
 from media_assets.defs.event_batches import log_materializations
 from media_assets.defs.events import newest_materialization
 from media_assets.defs.partitions import media_partitions
-from media_assets.defs.tags import ONLY_MISSING_TAG, is_partitioned
+from media_assets.defs.tags import MODELS_POOL, ONLY_MISSING_TAG, is_partitioned
 from media_assets.models.errors import ModelError
 from media_assets.models.vision_recipe import EMBEDDINGS, FACES, OBJECTS, SAFETY, SCENES, TEXTS
 from media_assets.pipeline.analysis import run_analysis
@@ -65,6 +65,7 @@ def build_analyze(recipe: Recipe) -> dg.AssetsDefinition:
         check_specs=ANALYZE_CHECKS,
         can_subset=True,
         partitions_def=media_partitions,
+        pool=MODELS_POOL,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=PARTITIONS_PER_RUN),
     )(_analyze)
 

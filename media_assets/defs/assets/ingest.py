@@ -15,7 +15,7 @@ from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library
 from media_assets.defs.event_batches import log_materializations
 from media_assets.defs.events import materializations, newest_materialization
 from media_assets.defs.partitions import media_partitions
-from media_assets.defs.tags import BATCH_TAG, is_partitioned
+from media_assets.defs.tags import BATCH_TAG, DECODING_POOL, is_partitioned
 from media_assets.pipeline.assets import (
     APPEARANCE,
     INGEST_ASSETS,
@@ -98,6 +98,7 @@ def build_ingest(recipe: Recipe) -> dg.AssetsDefinition:
         check_specs=INGEST_CHECKS,
         can_subset=True,
         partitions_def=media_partitions,
+        pool=DECODING_POOL,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=PARTITIONS_PER_RUN),
     )(_ingest)
 
