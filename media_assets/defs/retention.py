@@ -24,6 +24,9 @@ _PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
 _MADE = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 # Materializations, observations and checks; and what a run came to. `%` stands for the rest of a name.
 _KEPT = ("ASSET%", "PIPELINE%", "RUN%", "STEP_FAILURE")
+_TYPE = SqlEventLogStorageTable.c.dagster_event_type
+# Lines of code have no type.
+_IS_LINE = sa.or_(_TYPE.is_(None), sa.not_(sa.or_(*(_TYPE.like(kind) for kind in _KEPT))))
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def prune_events(
     run_ids = [record.dagster_run.run_id for record in records]
     deleted = _prune_shared(storage, run_ids)
     if isinstance(storage, SqliteEventLogStorage):
-        deleted += sum(_prune_shard(Path(storage.path_for_shard(run_id))) for run_id in run_ids)
+        deleted += sum(_prune_shard(storage, run_id) for run_id in run_ids)
     return Pruned(
         runs=len(run_ids),
         events=deleted,
@@ -95,28 +98,19 @@ def _prune_shared(storage: SqlEventLogStorage, run_ids: Sequence[str]) -> int:
         made.c.asset_key == table.c.asset_key,
         made.c.partition.is_not_distinct_from(table.c.partition),
     )
-    is_kept = sa.or_(*(table.c.dagster_event_type.like(kind) for kind in _KEPT))
-    is_needless = sa.or_(
-        table.c.dagster_event_type.is_(None),  # a line that the code of a run wrote
-        sa.not_(is_kept),
-        sa.and_(table.c.dagster_event_type == _PLANNED, carried_out),
-    )
+    is_needless = sa.or_(_IS_LINE, sa.and_(table.c.dagster_event_type == _PLANNED, carried_out))
     with storage.index_connection() as connection:
         return int(connection.execute(sa.delete(table).where(table.c.run_id.in_(run_ids), is_needless)).rowcount)
 
 
-def _prune_shard(path: Path) -> int:
+def _prune_shard(storage: SqliteEventLogStorage, run_id: str) -> int:
     """Prune the log of one run and give its space back to the disk."""
+    path = Path(storage.path_for_shard(run_id))
     if not path.is_file():
         return 0
-    with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'event_logs'").fetchone():
-            return 0
-        kept = " AND ".join("dagster_event_type NOT LIKE ?" for _ in _KEPT)
-        deleted = connection.execute(
-            f"DELETE FROM event_logs WHERE dagster_event_type IS NULL OR ({kept})",  # noqa: S608 - no values in it
-            _KEPT,
-        ).rowcount
-        if deleted:
-            connection.execute("VACUUM")
+    with storage.run_connection(run_id) as connection:
+        deleted = int(connection.execute(sa.delete(SqlEventLogStorageTable).where(_IS_LINE)).rowcount)
+    if deleted:
+        with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as file:
+            file.execute("VACUUM")
     return deleted

@@ -59,8 +59,9 @@ def dominant_colors(lab: NDArray[np.float32], rgb: NDArray[np.uint8]) -> tuple[D
 
 def _first_middles(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     cells = np.round(lab / _CELL).astype(np.int64)
-    names, counts = np.unique(cells @ (_CELLS**2, _CELLS, 1), return_counts=True)
-    commonest = lab[cells @ (_CELLS**2, _CELLS, 1) == names[counts.argmax()]].mean(axis=0)
+    named = cells @ (_CELLS**2, _CELLS, 1)
+    names, counts = np.unique(named, return_counts=True)
+    commonest = lab[named == names[counts.argmax()]].mean(axis=0)
     middles = [lab[((lab - commonest) ** 2).sum(axis=1).argmin()]]
     distance = ((lab - middles[0]) ** 2).sum(axis=1)
     while len(middles) < _MOST and distance.max() > _SAME_COLOR**2:

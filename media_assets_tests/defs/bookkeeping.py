@@ -1,5 +1,6 @@
 """Events of runs as Dagster makes them, and everything that can be read of a storage afterwards."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,19 @@ def materialized(run_id: str, asset: str, partition: str | None, at: float, text
 
 def said(run_id: str, at: float) -> EventLogEntry:
     return EventLogEntry(None, 20, "a line of the log", run_id, at, "ingest", "ingest_job", None)
+
+
+def store_in_child(storage: SqlEventLogStorage, event: EventLogEntry) -> int:
+    """Fork, store an event there, and return the id of the process, which ends with status 0 if that went well."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            storage.store_event(event)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
 
 
 def database(storage: SqlEventLogStorage, runs: Sequence[str] = RUNS) -> dict[str, Any]:

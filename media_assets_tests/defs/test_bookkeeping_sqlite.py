@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from media_assets.defs.bookkeeping import batches
 from media_assets.defs.bookkeeping.rows import event_rows
 from media_assets.defs.bookkeeping.sqlite import EventLogStorage
-from media_assets_tests.defs.bookkeeping import ASSETS, RUNS, database, instance_of, materialized, planned, said
+from media_assets_tests.defs.bookkeeping import (
+    ASSETS,
+    RUNS,
+    database,
+    instance_of,
+    materialized,
+    planned,
+    said,
+    store_in_child,
+)
 
 OURS = "media_assets.defs.bookkeeping.sqlite:SqliteStorage"
 STOCK = "dagster._core.storage.sqlite_storage:DagsterSqliteStorage"
@@ -190,14 +199,7 @@ def test_a_forked_process_has_connections_of_its_own(tmp_path: Path) -> None:
     storage = EventLogStorage(str(tmp_path))
     storage.store_event(materialized(RUNS[0], "original", "parent", 1.75e9))
     with storage._db_lock:  # as if another thread was writing: the child must not wait for it
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                storage.store_event(materialized(RUNS[0], "original", "child", 1.75e9))
-                code = 0
-            finally:
-                os._exit(code)
+        child = store_in_child(storage, materialized(RUNS[0], "original", "child", 1.75e9))
     assert os.waitpid(child, 0)[1] == 0
     storage.store_event(materialized(RUNS[0], "original", "after", 1.75e9))
     assert storage.get_materialized_partitions(dg.AssetKey("original")) == {"parent", "child", "after"}

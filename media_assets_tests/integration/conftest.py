@@ -1,4 +1,4 @@
-"""A real S3-compatible server (SeaweedFS) on loopback for the integration tests."""
+"""Real servers on loopback for the integration tests: S3-compatible (SeaweedFS) and PostgreSQL."""
 
 import json
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import boto3
 import pytest
+
+from media_assets_tests.bench.postgres import NoPostgresError, Postgres, private_postgres
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -51,3 +53,16 @@ def s3_bucket(s3_server: dict[str, str]) -> str:
     client.create_bucket(Bucket=name)
     client.close()
     return name
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A running server of its own for each module; skips where PostgreSQL is not installed."""
+    folder = tmp_path_factory.mktemp("postgres")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)  # the server runs as another user
+    try:
+        with private_postgres(folder / "server") as server:
+            yield server
+    except NoPostgresError as error:
+        pytest.skip(str(error))

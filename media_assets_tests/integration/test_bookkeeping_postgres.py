@@ -1,7 +1,6 @@
 """``PostgresStorage`` beside Dagster's own, on a real server: the same rows, in order, and few connections."""
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import sqlalchemy as sa
 from dagster_postgres.event_log import PostgresEventLogStorage
 
 from media_assets.defs.bookkeeping import postgres as bookkeeping
-from media_assets_tests.bench.postgres import NoPostgresError, Postgres, private_postgres
-from media_assets_tests.defs.bookkeeping import RUNS, database, instance_of, materialized, planned, said
+from media_assets_tests.bench.postgres import Postgres
+from media_assets_tests.defs.bookkeeping import RUNS, database, instance_of, materialized, planned, said, store_in_child
 
 pytestmark = pytest.mark.integration
 
@@ -21,19 +20,7 @@ OURS = "media_assets.defs.bookkeeping.postgres:PostgresStorage"
 STOCK = "dagster_postgres.storage:DagsterPostgresStorage"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # the server runs as another user
-    try:
-        with private_postgres(folder / "server") as started:
-            yield started
-    except NoPostgresError as error:
-        pytest.skip(str(error))
-
-
-def test_rows_are_those_of_dagster_and_each_reads_the_other(server: Postgres, tmp_path: Path) -> None:
+def test_rows_are_those_of_dagster_and_each_reads_the_other(postgres: Postgres, tmp_path: Path) -> None:
     batches = [
         [planned(RUNS[0], asset, key, 1.75e9) for asset in ("original", "thumbnails") for key in "abc"],
         [materialized(RUNS[0], "original", key, 1.75e9 + 1, 'te"xt\\ü') for key in "abc"],
@@ -41,7 +28,7 @@ def test_rows_are_those_of_dagster_and_each_reads_the_other(server: Postgres, tm
     ]
     found: dict[str, Any] = {}
     for number, (writer, reader) in enumerate([(STOCK, OURS), (OURS, STOCK)]):
-        url = server.new_database()
+        url = postgres.new_database()
         home = tmp_path / str(number)
         home.mkdir()
         with instance_of(writer, home, postgres_url=url) as instance:
@@ -58,8 +45,8 @@ def test_rows_are_those_of_dagster_and_each_reads_the_other(server: Postgres, tm
     assert found[OURS] == found[STOCK]
 
 
-def test_a_batch_that_fails_leaves_nothing(server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with instance_of(OURS, tmp_path, postgres_url=server.new_database()) as instance:
+def test_a_batch_that_fails_leaves_nothing(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with instance_of(OURS, tmp_path, postgres_url=postgres.new_database()) as instance:
         storage = instance.event_log_storage
         before = database(storage)
 
@@ -72,8 +59,8 @@ def test_a_batch_that_fails_leaves_nothing(server: Postgres, tmp_path: Path, mon
         assert database(storage) == before
 
 
-def test_numbers_become_visible_in_their_order_and_connections_stay_few(server: Postgres, tmp_path: Path) -> None:
-    url = server.new_database()
+def test_numbers_become_visible_in_their_order_and_connections_stay_few(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.new_database()
     with instance_of(OURS, tmp_path, postgres_url=url) as instance:
         storage = instance.event_log_storage
         seen: list[int] = []
@@ -107,19 +94,12 @@ def test_numbers_become_visible_in_their_order_and_connections_stay_few(server: 
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_forked_process_and_a_lost_connection(server: Postgres, tmp_path: Path) -> None:
-    url = server.new_database()
+def test_a_forked_process_and_a_lost_connection(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.new_database()
     with instance_of(OURS, tmp_path, postgres_url=url) as instance:
         storage = instance.event_log_storage
         storage.store_event(materialized(RUNS[0], "original", "parent", 1.75e9))
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                storage.store_event(materialized(RUNS[0], "original", "child", 1.75e9))
-                code = 0
-            finally:
-                os._exit(code)
+        child = store_in_child(storage, materialized(RUNS[0], "original", "child", 1.75e9))
         assert os.waitpid(child, 0)[1] == 0
         other = sa.create_engine(url, isolation_level="AUTOCOMMIT")
         with other.connect() as conn:  # as a server does that is started again

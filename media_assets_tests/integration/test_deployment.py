@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 
 from media_assets.pipeline.assets import INGEST_ASSETS
 from media_assets.service import free_port
-from media_assets_tests.bench.postgres import NoPostgresError, Postgres, private_postgres
+from media_assets_tests.bench.postgres import Postgres
 from media_assets_tests.pictures import jpeg
 
 pytestmark = pytest.mark.integration
@@ -27,18 +27,6 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 COUNT = 12
 # Three processes and up to eight runs share the 100 connections that a Postgres has by default with other programs.
 MOST_CONNECTIONS = 60
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # the server runs as another user
-    try:
-        with private_postgres(folder / "server") as server:
-            yield server
-    except NoPostgresError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

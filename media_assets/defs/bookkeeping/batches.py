@@ -1,12 +1,13 @@
 """What both event logs share: the rows of many events, written by one connection."""
 
 import threading
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ContextManager  # noqa: UP035 - as in Dagster's signatures
 
 import sqlalchemy as sa
-from dagster._core.events import ASSET_CHECK_EVENTS, BATCH_WRITABLE_EVENTS
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, BATCH_WRITABLE_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageTable
 from sqlalchemy.engine import Connection
@@ -66,11 +67,26 @@ class BatchWriter(SqlEventLogStorage):
         finally:
             self._transaction.connection = None
 
+    def index_connection(self) -> ContextManager[Connection]:
+        """Return a connection to the index; inside a batch, the one that writes it."""
+        conn = self._open_transaction
+        return super().index_connection() if conn is None else nullcontext(conn)  # type: ignore[safe-super]
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store one event."""
+        if event.is_dagster_event and event.dagster_event_type in ASSET_EVENTS:
+            self._store([event])
+        else:
+            super().store_event(event)
+
+    @abstractmethod
+    def _store(self, events: Sequence[EventLogEntry]) -> None:
+        """Write events and all that belongs to them, all or none."""
+
     def has_table(self, table_name: str) -> bool:
         """Return whether there is a table; one that was there is not looked for again."""
         if table_name not in self._known_tables:
-            conn = self._open_transaction
-            with nullcontext(conn) if conn is not None else self.index_connection() as index:
+            with self.index_connection() as index:
                 if not sa.inspect(index).has_table(table_name):
                     return False
             self._known_tables.add(table_name)

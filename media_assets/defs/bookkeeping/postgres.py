@@ -5,11 +5,9 @@ for a moment when several threads ask at once. A daemon, a web server, a code se
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ContextManager, Iterator, Self  # noqa: UP035 - as in Dagster's signatures
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
-from dagster._core.events import ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance import MayHaveInstanceWeakref
 from dagster._serdes import ConfigurableClassData
@@ -24,7 +22,6 @@ from dagster_postgres.utils import (
     set_pg_statement_timeout,
 )
 from sqlalchemy import event as sa_event
-from sqlalchemy.engine import Connection
 from sqlalchemy.pool import QueuePool
 
 from media_assets.defs.bookkeeping.batches import BatchWriter, check_writable, insert_numbered
@@ -111,18 +108,6 @@ class ScheduleStorage(_Shared, PostgresScheduleStorage):
 class EventLogStorage(BatchWriter, _Shared, PostgresEventLogStorage):
     """Events."""
 
-    def index_connection(self) -> ContextManager[Connection]:
-        """Return a connection; inside a batch, the one that writes it."""
-        conn = self._open_transaction
-        return super().index_connection() if conn is None else _as_it_is(conn)
-
-    def store_event(self, event: EventLogEntry) -> None:
-        """Store one event."""
-        if event.is_dagster_event and event.dagster_event_type in ASSET_EVENTS:
-            self._store([event])
-        else:
-            super().store_event(event)
-
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of any mix of types that Dagster writes in batches, all or none of them."""
         check_writable(events)
@@ -141,11 +126,6 @@ class EventLogStorage(BatchWriter, _Shared, PostgresEventLogStorage):
             conn.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _NUMBERS_LOCK})
             numbers = insert_numbered(conn, rows)
             self._store_side_effects(conn, rows, numbers)
-
-
-@contextmanager
-def _as_it_is(conn: Connection) -> Iterator[Connection]:
-    yield conn
 
 
 class PostgresStorage(DagsterPostgresStorage):

@@ -11,12 +11,12 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, ContextManager, Self, cast  # noqa: UP035 - as in Dagster's signatures
+from typing import Any, Self, cast
 
 import sqlalchemy as sa
 from dagster import Field, StringSource
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.events import ASSET_CHECK_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance import MayHaveInstanceWeakref
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
@@ -68,7 +68,9 @@ class _File:
 class _KeptConnections:
     """Mixin of the storage of runs and of the storage of schedules."""
 
-    _file: _File
+    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._file = _File(conn_string, size=2)
+        super().__init__(conn_string, inst_data)  # type: ignore[call-arg]
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -87,17 +89,9 @@ class _KeptConnections:
 class RunStorage(_KeptConnections, SqliteRunStorage):
     """Runs."""
 
-    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._file = _File(conn_string, size=2)
-        super().__init__(conn_string, inst_data)
-
 
 class ScheduleStorage(_KeptConnections, SqliteScheduleStorage):
     """Sensors, schedules and their ticks."""
-
-    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._file = _File(conn_string, size=2)
-        super().__init__(conn_string, inst_data)
 
     @classmethod
     def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> "ScheduleStorage":
@@ -155,18 +149,6 @@ class EventLogStorage(BatchWriter, SqliteEventLogStorage):
                 return False
             return bool(conn.execute(sa.text("SELECT count(*) FROM alembic_version")).scalar_one() == 1)
 
-    def index_connection(self) -> ContextManager[Connection]:
-        """Return a connection to the index; inside a batch, the one that writes it."""
-        conn = self._open_transaction
-        return super().index_connection() if conn is None else _as_it_is(conn)
-
-    def store_event(self, event: EventLogEntry) -> None:
-        """Store one event."""
-        if event.is_dagster_event and event.dagster_event_type in ASSET_EVENTS:
-            self._store([event])
-        else:
-            super().store_event(event)
-
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of any mix of types that Dagster writes in batches, all or none of them."""
         check_writable(events)
@@ -205,11 +187,6 @@ class EventLogStorage(BatchWriter, SqliteEventLogStorage):
         with self._db_lock:
             while self._files:
                 self._files.popitem()[1].close()
-
-
-@contextmanager
-def _as_it_is(conn: Connection) -> Iterator[Connection]:
-    yield conn
 
 
 class SqliteStorage(DagsterSqliteStorage):
