@@ -1,7 +1,7 @@
 """Events of runs as Dagster makes them, and everything that can be read of a storage afterwards."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,17 @@ def planned(run_id: str, asset: str, partition: str | None, at: float) -> EventL
     return EventLogEntry(None, 10, "", run_id, at, "ingest", "ingest_job", found)
 
 
-def materialized(run_id: str, asset: str, partition: str | None, at: float, text: str = "") -> EventLogEntry:
+def materialized(
+    run_id: str,
+    asset: str,
+    partition: str | None,
+    at: float,
+    text: str = "",
+    *,
+    description: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> EventLogEntry:
     found = DagsterEvent(
         event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
         job_name="ingest_job",
@@ -37,8 +47,11 @@ def materialized(run_id: str, asset: str, partition: str | None, at: float, text
             dg.AssetMaterialization(
                 asset,
                 partition=partition,
-                metadata={"text": dg.MetadataValue.md(text), "number": 0.1},
-                tags={"dagster/data_version": f"v{at}", "dagster/code_version": "3", "other": "x"},
+                description=description,
+                metadata={"text": dg.MetadataValue.md(text), "number": 0.1} if metadata is None else metadata,
+                tags={"dagster/data_version": f"v{at}", "dagster/code_version": "3", "other": "x"}
+                if tags is None
+                else tags,
             )
         ),
     )

@@ -38,9 +38,36 @@ _texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=8)
 _times = st.floats(1.7e9, 1.8e9, allow_nan=False)
 _runs, _assets = st.sampled_from(RUNS), st.sampled_from(ASSETS)
 _partitions = st.one_of(st.none(), st.sampled_from(["a", 'b"\\', "ü"]))
+_values = st.one_of(
+    _texts.map(dg.MetadataValue.text),
+    _texts.map(dg.MetadataValue.md),
+    _texts.map(dg.MetadataValue.url),
+    st.integers().map(dg.MetadataValue.int),
+    st.floats(allow_nan=False).map(dg.MetadataValue.float),
+    st.booleans().map(dg.MetadataValue.bool),
+    st.just(dg.MetadataValue.null()),
+    st.lists(_texts).map(dg.MetadataValue.json),
+    st.builds(dg.MetadataValue.asset, _assets.map(dg.AssetKey)),
+)
+# Text that looks like what the packed common part has in it.
+_labels = st.one_of(_texts, st.sampled_from(['"metadata_entries": []', "partition", '{"a": "tag"}']))
 _events = st.one_of(
     st.builds(planned, _runs, _assets, _partitions, _times),
     st.builds(materialized, _runs, _assets, _partitions, _times, _texts),
+    st.builds(
+        materialized,
+        _runs,
+        _assets,
+        _partitions,
+        _times,
+        description=st.one_of(st.none(), _texts),
+        metadata=st.dictionaries(_labels, _values, max_size=4),
+        tags=st.dictionaries(
+            st.sampled_from(["dagster/data_version", "b", "a"]),
+            st.from_regex(r"[A-Za-z0-9_.-]{1,9}", fullmatch=True),
+            max_size=3,
+        ),
+    ),
 )
 _sequences = st.lists(st.one_of(st.builds(said, _runs, _times), st.lists(_events, min_size=1, max_size=6)), max_size=5)
 

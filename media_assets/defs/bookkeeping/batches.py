@@ -2,12 +2,12 @@
 
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ContextManager  # noqa: UP035 - as in Dagster's signatures
 
 import sqlalchemy as sa
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, BATCH_WRITABLE_EVENTS
+from dagster._core.events import ASSET_EVENTS, BATCH_WRITABLE_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageTable
 from sqlalchemy.engine import Connection
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 else:
     SqlEventLogStorage = object
+
+_WRITABLE = frozenset(kind.value for kind in BATCH_WRITABLE_EVENTS)
 
 _INSERT = SqlEventLogStorageTable.insert()
 _INSERT_RETURNING = _INSERT.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
@@ -30,7 +32,7 @@ def check_writable(events: Sequence[EventLogEntry]) -> None:
         ValueError: There is such an event.
     """
     for event in events:
-        if not event.is_dagster_event or event.get_dagster_event().event_type not in BATCH_WRITABLE_EVENTS:
+        if event.dagster_event is None or event.dagster_event.event_type_value not in _WRITABLE:
             raise ValueError(f"Events of this type cannot be written in a batch: {event.dagster_event_type}")
 
 
@@ -100,6 +102,9 @@ class BatchWriter(SqlEventLogStorage):
             self._known_tables.add(column_name)
         return True
 
+    def _insert_tags(self, conn: Connection, tags: Sequence[Mapping[str, Any]]) -> None:
+        conn.execute(AssetEventTagsTable.insert(), list(tags))
+
     def _store_side_effects(self, conn: Connection, rows: Sequence[EventRow], numbers: Sequence[int]) -> None:
         """Write what the event log keeps besides the events: tags, planned checks, and the newest event of each asset.
 
@@ -130,9 +135,9 @@ class BatchWriter(SqlEventLogStorage):
         with self._writing(conn):
             # Homes of before Dagster 0.15 may lack the table.
             if tags and self.has_table(AssetEventTagsTable.name):
-                conn.execute(AssetEventTagsTable.insert(), tags)
+                self._insert_tags(conn, tags)
             for row, number in zip(rows, numbers, strict=True):
-                if row.event.dagster_event_type in ASSET_CHECK_EVENTS:
+                if row.is_of_check:
                     self.store_asset_check_event(row.event, number)
             # By the keys of the assets, so that two runs never wait for each other; events of one asset in their order.
             for _, (event, number) in sorted(newest.items(), key=lambda item: (item[0][0], item[1][1])):

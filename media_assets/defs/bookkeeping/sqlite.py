@@ -16,7 +16,6 @@ from typing import Any, Self, cast
 import sqlalchemy as sa
 from dagster import Field, StringSource
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.events import ASSET_CHECK_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance import MayHaveInstanceWeakref
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
@@ -28,7 +27,9 @@ from sqlalchemy.engine import Connection
 
 from media_assets.defs.bookkeeping.batches import BatchWriter, check_writable, insert_numbered, insert_rows
 from media_assets.defs.bookkeeping.connections import enable_batches, renew_after_fork, sqlite_engine
+from media_assets.defs.bookkeeping.partition_lists import KeptPartitions
 from media_assets.defs.bookkeeping.rows import event_rows
+from media_assets.defs.bookkeeping.states import QuickStates
 
 # Logs of runs that stay open besides the index: those that a daemon writes at the same time. Three files each.
 _OPEN_LOGS = 8
@@ -100,7 +101,7 @@ class ScheduleStorage(_KeptConnections, SqliteScheduleStorage):
         return cls(made._conn_string, inst_data)
 
 
-class EventLogStorage(BatchWriter, SqliteEventLogStorage):
+class EventLogStorage(BatchWriter, QuickStates, KeptPartitions, SqliteEventLogStorage):
     """Events: a file for each run, and the index over those of assets."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -162,7 +163,7 @@ class EventLogStorage(BatchWriter, SqliteEventLogStorage):
         is killed between the two leaves lines in the log of the run, and no partition that looks done.
         """
         rows = event_rows(events)
-        mirrored = [row for row in rows if row.is_of_asset or row.event.dagster_event_type in ASSET_CHECK_EVENTS]
+        mirrored = [row for row in rows if row.is_of_asset or row.is_of_check]
         with self._db_lock, ExitStack() as stack:
             index = stack.enter_context(self._locked_connection(INDEX_SHARD_NAME))
             # Callbacks of the stack run in reverse: the index commits last because it was begun first.
