@@ -65,6 +65,21 @@ class Settings(BaseSettings):
         None, description="CDN address in front of the library; goes into renditions.public_url."
     )
 
+    after_ingest: Literal["keep", "move", "delete"] = Field(
+        "keep",
+        description="What happens to an upload once it is accepted and its stored original was read back and compared: "
+        "it stays in the inbox, is moved to `inbox_done`, or is deleted. Sidecars and refused files always stay.",
+    )
+    inbox_done: str | None = Field(
+        None,
+        description='Where `after_ingest = "move"` puts uploads: a folder for a local inbox, s3://bucket/prefix for '
+        "one in a bucket. Default: done/ beside the inbox. It is never listed.",
+    )
+    inbox_events_url: str | None = Field(
+        None,
+        description="URL or ARN of an SQS queue that receives the events of the inbox's bucket (S3 notifications or "
+        "EventBridge). It makes uploads known sooner; the listing finds what events miss.",
+    )
     inbox_settle_s: float = Field(
         3.0, ge=0, description="A file of a local inbox is left alone until it has not changed for this long (seconds)."
     )
@@ -89,6 +104,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Days after which the logs of ended runs are deleted from Dagster; the events of assets stay. 0: "
         "never.",
+    )
+    archive_after_months: PositiveInt = Field(
+        1, description="Whole months that must have passed since the end of a month before it can be archived."
     )
     flush_files: PositiveInt = Field(64, description="Files whose rows and events are written together.")
     flush_interval_s: PositiveFloat = Field(
@@ -327,6 +345,20 @@ class Settings(BaseSettings):
         if _REMOTE.match(self.inbox):
             return self.inbox.rstrip("/")
         return str(Path(self.inbox.removeprefix("file://")).expanduser().absolute())
+
+    @property
+    def inbox_done_url(self) -> str:
+        """Absolute folder or URL that uploads are moved to after they were ingested."""
+        if self.inbox_done is None:
+            if not _REMOTE.match(self.inbox_url):
+                return str(Path(self.inbox_url).parent / "done")
+            scheme, _, rest = self.inbox_url.partition("://")
+            bucket, _, prefix = rest.partition("/")
+            beside = prefix.rpartition("/")[0]
+            return f"{scheme}://{bucket}/{f'{beside}/' if beside else ''}done"
+        if _REMOTE.match(self.inbox_done):
+            return self.inbox_done.rstrip("/")
+        return str(Path(self.inbox_done.removeprefix("file://")).expanduser().absolute())
 
     @property
     def state_dir(self) -> Path:

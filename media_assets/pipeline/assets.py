@@ -36,7 +36,8 @@ ANALYZE_ASSETS = (EMBEDDINGS, OBJECTS, FACES, SCENES, TEXTS, SAFETY)
 
 REJECTED_TABLE = "rejected"
 
-_RECOGNIZED = "+recognition"
+RECOGNIZED = "+recognition"
+"""What the version of ``faces`` ends with where recognition was allowed."""
 
 # Raise a number when the result of the asset changes for the same file and the same settings.
 _ALGORITHM = {
@@ -104,7 +105,7 @@ def ledger_version(asset: str, recipe: Recipe, *, recognizes: bool) -> str:
         recipe: See :func:`code_version`.
         recognizes: Whether the owner of the file has consented to recognition.
     """
-    return code_version(asset, recipe) + (_RECOGNIZED if asset == FACES and recognizes else "")
+    return code_version(asset, recipe) + (RECOGNIZED if asset == FACES and recognizes else "")
 
 
 def data_version(asset: str, input_version: str, recipe: Recipe = DEFAULT_RECIPE, sidecars: str = "") -> str:

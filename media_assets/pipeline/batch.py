@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, REJECTED_TABLE, TABLE_OF
+from media_assets.pipeline.duplicates import hand_over_originals
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.pipeline.pairs import facts_of, match_pairs, relink
@@ -194,6 +195,7 @@ def _flush(
         outcomes = with_places(library.geocoder, outcomes)
     except GeocodingStoppedError:
         raise WorkStoppedError from None
+    outcomes = hand_over_originals(library, writer, outcomes)
     at = datetime.now(UTC)
     facts = [one for one in map(facts_of, outcomes) if one is not None]
     partners = library.ledger.partners_of(facts, match_pairs)

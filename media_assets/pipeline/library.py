@@ -84,9 +84,18 @@ class Library:
         base, owner, file = split_view(url or self.settings.inbox_url)
         settle = self.settings.inbox_settle_s if settle_s is None else settle_s
         if (base, settle) not in self._inboxes:
-            exclude = (self.settings.state_dir, *self._own_folders(base))
+            exclude = [self.settings.state_dir, *self._own_folders(base)]
+            # What was moved out must not come in again, also where it lies inside the inbox.
+            done = self.settings.inbox_done_url if self.settings.after_ingest == "move" else ""
+            if done and "://" not in done:
+                exclude.append(Path(done))
             self._inboxes[base, settle] = open_inbox(
-                base, store_options(self.settings), settle_s=settle, ignore=DEFAULT_IGNORE, exclude=exclude
+                base,
+                store_options(self.settings),
+                settle_s=settle,
+                ignore=DEFAULT_IGNORE,
+                exclude=exclude,
+                exclude_urls=[done] if "://" in done else [],
             )
         inbox = self._inboxes[base, settle]
         return InboxView(inbox, owner, file) if owner or file else inbox

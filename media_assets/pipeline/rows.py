@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from media_assets import __version__
+from media_assets.media.errors import CIRCUMSTANTIAL
 from media_assets.media.places import NOWHERE
 from media_assets.media.records import Appearance
 from media_assets.pipeline.assets import (
@@ -60,6 +61,8 @@ def _files_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
         "duplicate_of": outcome.duplicate_of,
         "original_path": outcome.original_key,
         "received_at": entry.seen_at,
+        # The ledger's mark is that of the upload that the inbox shows, which need not be the stored version.
+        "etag": entry.etag if outcome.source == "inbox" or entry.state == "accepted" else None,
         "status": "accepted",
     }
 
@@ -113,12 +116,13 @@ def _rejected_row(outcome: FileOutcome, run: RunIdentity, at: datetime) -> Row:
         "size_bytes": entry.size_bytes,
         "stage": outcome.error.stage,
         "reason_code": str(outcome.error.reason),
-        "permanent": True,
+        "permanent": outcome.error.reason not in CIRCUMSTANTIAL,
         "message": outcome.error.message,
         "tool_version": f"media_assets {__version__}",
         "attempts": entry.attempts + 1,
         "first_seen_at": entry.first_rejected_at or at,
         "last_seen_at": at,
+        "etag": entry.etag,
     }
 
 

@@ -73,7 +73,7 @@ class Extracted:
 def _refused_unread(item: WorkItem, max_bytes: int) -> ContentError | None:
     """Reasons to reject that need no byte of the file."""
     entry = item.entry
-    if entry.problem is not None:
+    if entry.problem is not None and entry.problem != ReasonCode.RUN_KILLED:
         return ContentError(ReasonCode(entry.problem), entry.problem_message or "Replace the file.", "inbox")
     if entry.size_bytes == 0:
         return ContentError(ReasonCode.EMPTY_FILE, "The file is empty. Upload it again.", "inbox")
@@ -85,6 +85,21 @@ def _refused_unread(item: WorkItem, max_bytes: int) -> ContentError | None:
             "inbox",
         )
     return None
+
+
+def _condemned(library: Library, extracted: Extracted, max_bytes: int) -> Extracted | FileOutcome:
+    """Copy a file that killed its process (``bisect``), for the quarantine, and look no further into it.
+
+    Its bytes are not kept where copying it ended a process too.
+    """
+    item, entry = extracted.item, extracted.item.entry
+    error = ContentError(ReasonCode.RUN_KILLED, entry.problem_message or "Upload a sound copy.", "ingest")
+    suspicion = library.ledger.suspicion(entry.batch_id) if entry.batch_id is not None else None
+    if suspicion is not None and suspicion.is_untouchable:
+        return replace(extracted, error=error)
+    extracted.folder.mkdir(parents=True)
+    sha256 = with_retries(lambda: _fetch(library, item, extracted.source_file, max_bytes))
+    return replace(extracted, sha256=sha256, error=error)
 
 
 def _fetch(library: Library, item: WorkItem, target: Path, max_bytes: int) -> str:
@@ -117,6 +132,8 @@ def fetch_and_extract(library: Library, pool: WorkerPool, spool: Path, item: Wor
     if item.source == "inbox" and (error := _refused_unread(item, max_bytes)) is not None:
         return Extracted(item, folder, error=error)
     try:
+        if item.source == "inbox" and entry.problem == ReasonCode.RUN_KILLED:
+            return _condemned(library, extracted, max_bytes)
         extracted.scratch.mkdir(parents=True)
         sha256 = with_retries(lambda: _fetch(library, item, extracted.source_file, max_bytes))
         sidecars = fetch_sidecars(library, item.sidecars, folder)

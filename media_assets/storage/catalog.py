@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -117,12 +117,17 @@ def compact(store: ObjectStore, tables: Sequence[str] | None = None) -> Compacti
 
 def pending_parts(store: ObjectStore) -> int:
     """Number of parts of all tables that the catalog has not absorbed yet."""
-    pending = 0
+    return sum(pending_by_month(store).values())
+
+
+def pending_by_month(store: ObjectStore) -> dict[str, int]:
+    """Number of parts of all tables that the catalog has not absorbed yet, of each month that has any."""
+    pending: Counter[str] = Counter()
     for table in TABLES.values():
         months = (_load(store, table) or _Manifest()).months
         for month, parts in _parts_by_month(store, table).items():
-            pending += len(set(parts) - set(months[month].parts if month in months else ()))
-    return pending
+            pending[month] += len(set(parts) - set(months[month].parts if month in months else ()))
+    return dict(+pending)
 
 
 def current_files(store: ObjectStore, table: str) -> list[str]:
@@ -175,6 +180,34 @@ def read_current(store: ObjectStore, table: str, columns: Sequence[str] | None =
             raise CatalogError(f"The catalog of table {table} cannot be read ({error}). {_REBUILD}") from error
         return pa.concat_tables(months) if months else schema.empty_table()
     raise CatalogError(f"A current file of table {table} is gone. {_REBUILD}")
+
+
+def current_months(store: ObjectStore, table: str) -> dict[str, str]:
+    """Key of the current file of each month of a table; empty before the first compaction.
+
+    Raises:
+        CatalogError: There is no such table, or its manifest is damaged.
+    """
+    months = _manifest_for_readers(store, table_named(table)).months
+    return {month: months[month].file for month in sorted(months)}
+
+
+def read_month(store: ObjectStore, table: str, month: str, columns: Sequence[str]) -> pa.Table:
+    """Read the current rows of one month of a table; no rows if it has none.
+
+    Raises:
+        CatalogError: The table does not exist, or the catalog is damaged.
+        StorageError: The store could not be read.
+    """
+    declared = table_named(table)
+    schema = pa.schema([declared.schema.field(name) for name in columns], metadata={"table": table})
+    key = current_months(store, table).get(month)
+    if key is None:
+        return schema.empty_table()
+    try:
+        return conform(read_parquet(store, key, columns), schema, key)
+    except (ObjectMissing, pa.ArrowException, OSError) as error:
+        raise CatalogError(f"The catalog of table {table} cannot be read ({error}). {_REBUILD}") from error
 
 
 def month_sources(store: ObjectStore, table: str, month: str) -> list[str]:

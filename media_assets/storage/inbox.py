@@ -25,6 +25,7 @@ DEFAULT_IGNORE: tuple[str, ...] = (
     "*.crdownload",  # unfinished downloads: Chrome
     "*.tmp",  # unfinished copies of many programs, which rename at the end
     ".~*",  # lock and temporary files: LibreOffice, Dropbox and others
+    ".*.depart",  # ``inbox_departures`` while it takes a file out of the inbox
     ".*.??????",  # rsync while it copies: .IMG_1.jpg.aB3xY9
 )
 """Files that are no uploads: what operating systems strew about, and uploads that are still under way."""
@@ -113,6 +114,7 @@ def open_inbox(
     settle_s: float,
     ignore: Sequence[str] = DEFAULT_IGNORE,
     exclude: Sequence[Path] = (),
+    exclude_urls: Sequence[str] = (),
 ) -> Inbox:
     """Open the inbox at ``url``; whether it exists is found out by the first listing.
 
@@ -124,6 +126,7 @@ def open_inbox(
         ignore: ``fnmatch`` patterns, matched against base names with letter case; a pattern that ends with "/" is for
             folders, any other one for files.
         exclude: Folders inside a local inbox that are not part of it, for example the library.
+        exclude_urls: The same for an inbox in a bucket: ``s3://bucket/prefix``.
 
     Raises:
         StorageError: The URL is not usable, or boto3 is not installed for an S3 inbox.
@@ -139,7 +142,7 @@ def open_inbox(
 
     from media_assets.storage.inbox_s3 import S3Inbox
 
-    return S3Inbox(url, options, ignore=ignore)
+    return S3Inbox(url, options, ignore=ignore, exclude=exclude_urls)
 
 
 class IgnoreRules:

@@ -95,7 +95,7 @@ class LocalInbox:
 
     def head(self, source_key: str) -> InboxObject | None:
         """Look at one path; see :meth:`Inbox.head`."""
-        parts = _parts_of_key(source_key)
+        parts = parts_of_key(source_key)
         if parts is None:
             return None
         try:
@@ -238,7 +238,7 @@ class LocalInbox:
         if not os.access(path, os.R_OK):
             # A mark in the etag, because chmod changes neither time nor size: readable, it is a new version.
             return _problem(parts, status, ReasonCode.NOT_A_FILE, _UNREADABLE_FILE, "-unreadable")
-        return InboxObject(source_key, _etag(status), status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+        return InboxObject(source_key, etag_of(status), status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def _too_deep(self, parts: _Parts) -> InboxObject:
         # Its status cannot be had by path; its folder's stands in.
@@ -248,17 +248,17 @@ class LocalInbox:
 
     def _open(self, source_key: str) -> int:
         """Descriptor of a regular file below the root; no component is followed after it was resolved and checked."""
-        parts = _parts_of_key(source_key)
+        parts = parts_of_key(source_key)
         if parts is None:
             raise gone(source_key)
         target = os.path.realpath(self._path(parts), strict=True)
         if not self._inside(target):
             raise superseded(source_key)
         *folders, name = target[len(self._root) + 1 :].split(b"/")
-        into = os.open(self._root or b"/", _FOLDER_FLAGS)
+        into = os.open(self._root or b"/", FOLDER_FLAGS)
         try:
             for folder in folders:
-                deeper = os.open(folder, _FOLDER_FLAGS, dir_fd=into)
+                deeper = os.open(folder, FOLDER_FLAGS, dir_fd=into)
                 os.close(into)
                 into = deeper
             # Looked at first: opening a device or pipe can have effects of its own.
@@ -271,7 +271,7 @@ class LocalInbox:
     @staticmethod
     def _check_version(descriptor: int, source_key: str, etag: str, size_bytes: int) -> None:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or _etag(status) != etag or status.st_size != size_bytes:
+        if not stat.S_ISREG(status.st_mode) or etag_of(status) != etag or status.st_size != size_bytes:
             raise superseded(source_key)
 
     def _copied(self, descriptor: int, source_key: str, size_bytes: int, dest: Path) -> str:
@@ -322,10 +322,12 @@ class LocalInbox:
         return translate_os_error(error, f"The upload {printable(source_key)}", root)
 
 
-_FOLDER_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+FOLDER_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+"""How a folder is opened on the way down to a file: links are not followed."""
 
 
-def _etag(status: os.stat_result) -> str:
+def etag_of(status: os.stat_result) -> str:
+    """Version mark of a file: time of its last change and its length."""
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
@@ -338,7 +340,7 @@ def _key_of_parts(parts: _Parts) -> tuple[str, bool]:
         return path.decode("utf-8", "backslashreplace"), False
 
 
-def _parts_of_key(source_key: str) -> _Parts | None:
+def parts_of_key(source_key: str) -> _Parts | None:
     """Path components of a key; ``None`` when no listing can have made it."""
     with suppress(UnicodeEncodeError):
         parts = tuple(source_key.encode("utf-8").split(b"/"))
@@ -357,7 +359,7 @@ def _problem(
     size_bytes = status.st_size if stat.S_ISREG(status.st_mode) else 0
     return InboxObject(
         source_key=_key_of_parts(parts)[0],
-        etag=_etag(status) + etag_suffix,
+        etag=etag_of(status) + etag_suffix,
         size_bytes=size_bytes,
         modified_at=datetime.fromtimestamp(status.st_mtime, UTC),
         problem=reason,

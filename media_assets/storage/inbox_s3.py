@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +46,21 @@ class S3Inbox:
         url: ``s3://bucket/prefix``; the server is not part of it.
     """
 
-    def __init__(self, url: str, options: StoreOptions, *, ignore: Sequence[str] = DEFAULT_IGNORE) -> None:
+    def __init__(
+        self,
+        url: str,
+        options: StoreOptions,
+        *,
+        ignore: Sequence[str] = DEFAULT_IGNORE,
+        exclude: Sequence[str] = (),
+    ) -> None:
         self.url = url
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._ignore = IgnoreRules(ignore)
-        self._client = _client(url, options)
+        self._exclude = tuple(one.removeprefix(f"{url}/") + "/" for one in exclude if one.startswith(f"{url}/"))
+        self._client = open_client(url, options)
         self._paused: tuple[str, float, str] | None = None
 
     def list(self, after: str | None, limit: int) -> Page:
@@ -124,6 +132,17 @@ class S3Inbox:
             body.close()
         return digest.hexdigest()
 
+    def nominated(self, bucket: str, key: str) -> InboxObject | None:
+        """What an event of the bucket is about, as a listing would show it now; ``None`` when it would not."""
+        source_key = key.removeprefix(self._prefix)
+        if bucket != self._bucket or not key.startswith(self._prefix) or not source_key or source_key.endswith("/"):
+            return None
+        return None if self.leaves_out(source_key) else self.head(source_key)
+
+    def leaves_out(self, source_key: str) -> bool:
+        """Whether the listing never shows this key."""
+        return source_key.startswith(self._exclude) or self._ignore.has_path(source_key)
+
     def _check_bucket(self) -> None:
         """Tell a missing bucket, which would make every upload look removed. HEAD and SeaweedFS do not say it."""
         with self._translated(""):
@@ -149,7 +168,7 @@ class S3Inbox:
             return InboxObject(
                 source_key or "/", etag, size_bytes, entry["LastModified"], ReasonCode.NOT_A_FILE, _EMPTY_NAME
             )
-        if self._ignore.has_path(source_key):
+        if self.leaves_out(source_key):
             return None
         return InboxObject(source_key, etag, size_bytes, entry["LastModified"])
 
@@ -157,42 +176,16 @@ class S3Inbox:
         with self._translated(source_key):
             yield from body.iter_chunks(READ_CHUNK_BYTES)
 
-    @contextmanager
-    def _translated(self, source_key: str) -> Iterator[None]:
-        """Turn errors of botocore into ``storage.errors``; ``source_key`` "" is the bucket as a whole."""
-        from botocore import exceptions
-
-        try:
-            yield
-        except exceptions.ClientError as error:
-            answer: Any = error.response
-            status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            code = str(answer.get("Error", {}).get("Code", ""))
-            # "from None": the answer's text can hold keys and signatures.
-            if source_key and status == 412:
-                raise superseded(source_key) from None
-            if source_key and status == 404 and code != "NoSuchBucket":
-                raise gone(source_key) from None
-            code = "" if code.isdigit() else code  # HEAD has no body: botocore repeats the status
-            raise error_of_answer(self.url, source_key, status, code, about_bucket=not source_key) from None
-        except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
-            raise no_credentials(self.url) from None
-        except exceptions.ParamValidationError:
-            raise StorageError(f"{self.url} names no possible bucket. Write it as s3://bucket/prefix.") from None
-        except (
-            exceptions.ConnectionError,
-            exceptions.HTTPClientError,
-            exceptions.IncompleteReadError,
-            exceptions.FlexibleChecksumError,  # bytes were changed on the way
-        ):
-            raise unreachable(self.url) from None
-        except exceptions.BotoCoreError as error:
-            raise StorageError(
-                f"The inbox {self.url} cannot be used ({type(error).__name__}). Check its settings, then repeat."
-            ) from None
+    def _translated(self, source_key: str) -> AbstractContextManager[None]:
+        return translated(self.url, source_key)
 
 
-def _client(url: str, options: StoreOptions) -> "S3Client":
+def open_client(url: str, options: StoreOptions) -> "S3Client":
+    """Client for the bucket of ``url``; no connection is made yet.
+
+    Raises:
+        StorageError: boto3 is not installed, or the options are not usable.
+    """
     try:
         import boto3
         from botocore.config import Config
@@ -224,4 +217,39 @@ def _client(url: str, options: StoreOptions) -> "S3Client":
         raise StorageError(
             f"The settings of {url} cannot be used ({type(error).__name__}). "
             "Check the endpoint URL, the region and the AWS profile, then repeat."
+        ) from None
+
+
+@contextmanager
+def translated(url: str, source_key: str) -> Iterator[None]:
+    """Turn errors of botocore into ``storage.errors``; ``source_key`` "" is the bucket as a whole."""
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ClientError as error:
+        answer: Any = error.response
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        code = str(answer.get("Error", {}).get("Code", ""))
+        # "from None": the answer's text can hold keys and signatures.
+        if source_key and status == 412:
+            raise superseded(source_key) from None
+        if source_key and status == 404 and code != "NoSuchBucket":
+            raise gone(source_key) from None
+        code = "" if code.isdigit() else code  # HEAD has no body: botocore repeats the status
+        raise error_of_answer(url, source_key, status, code, about_bucket=not source_key) from None
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
+        raise no_credentials(url) from None
+    except exceptions.ParamValidationError:
+        raise StorageError(f"{url} names no possible bucket. Write it as s3://bucket/prefix.") from None
+    except (
+        exceptions.ConnectionError,
+        exceptions.HTTPClientError,
+        exceptions.IncompleteReadError,
+        exceptions.FlexibleChecksumError,  # bytes were changed on the way
+    ):
+        raise unreachable(url) from None
+    except exceptions.BotoCoreError as error:
+        raise StorageError(
+            f"The inbox {url} cannot be used ({type(error).__name__}). Check its settings, then repeat."
         ) from None

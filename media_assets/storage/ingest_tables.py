@@ -32,6 +32,13 @@ FILES = (
     Column("duplicate_of", STRING, "`media_id` that brought the same bytes of the same owner first.", "ledger"),
     required("original_path", STRING, "Key of the stored original in the library.", "object store"),
     required("received_at", UTC_TIME, "When the upload was received.", "inbox"),
+    Column(
+        "etag",
+        STRING,
+        "Version of the upload as the inbox names it; `media-assets rebuild` knows uploads by it. Null: written before "
+        "the column was there, or from the stored original when the inbox showed another version.",
+        "inbox",
+    ),
     required("status", STRING, "`accepted`. Rejected files are in table `rejected` only.", "ingest"),
 )
 
@@ -194,7 +201,9 @@ REJECTED = (
     required("source_key", STRING, "Key of the upload below the inbox root; odd bytes are escaped.", "inbox"),
     Column("sha256", STRING, "SHA-256 of the file. Null: its bytes cannot be read.", "bytes of the upload"),
     Column("size_bytes", INT, "Length of the file. Null: unknown.", "inbox", "bytes"),
-    required("stage", STRING, "Where it was found: `inbox`, `sniff`, `decode`, `metadata` or `render`.", "ingest"),
+    required(
+        "stage", STRING, "Where it was found: `inbox`, `sniff`, `decode`, `metadata`, `render` or `ingest`.", "ingest"
+    ),
     required("reason_code", STRING, "Reason for programs, for example `truncated`.", "media.errors.ReasonCode"),
     required("permanent", BOOL, "True: only another upload helps. False: a retry may.", "ingest"),
     required("message", STRING, "Reason for people; says what to do next.", "ingest"),
@@ -204,4 +213,5 @@ REJECTED = (
         "first_seen_at", UTC_TIME, "First rejection of a file under this key since it was last accepted.", "ledger"
     ),
     required("last_seen_at", UTC_TIME, "Latest rejection.", "ledger"),
+    Column("etag", STRING, "Version of the upload as the inbox names it. Null: written before that.", "inbox"),
 )

@@ -14,6 +14,9 @@ from typing import NamedTuple
 DEFAULT_OWNER = "default"
 """Owner of the files that lie directly in the inbox, in no folder."""
 
+TABLES_FOLDER = "tables"
+"""Folder of the parts of all tables."""
+
 PEOPLE_EDITS = "people/edits"
 """Folder of the edits of people, by owner."""
 

@@ -15,12 +15,15 @@ import sqlalchemy as sa
 from media_assets.storage import keys
 from media_assets.storage import ledger_schema as schema
 from media_assets.storage.inbox import InboxObject
+from media_assets.storage.ledger_archive import is_archived
 from media_assets.storage.ledger_batches import BatchLedger
+from media_assets.storage.ledger_deaths import DeathLedger
 from media_assets.storage.ledger_engine import chunks
 from media_assets.storage.ledger_leases import LeaseLedger
+from media_assets.storage.ledger_originals import OriginalLedger
 from media_assets.storage.ledger_pairs import PairLedger
 from media_assets.storage.ledger_places import PlaceLedger
-from media_assets.storage.ledger_previews import PreviewLedger
+from media_assets.storage.ledger_rebuild import RebuildLedger
 from media_assets.storage.ledger_schema import MediaEntry, MediaState, Outcome, Preview, SidecarUse, SweepStatus
 from media_assets.storage.ledger_sidecars import SidecarLedger
 from media_assets.storage.sidecar_names import is_sidecar
@@ -55,7 +58,16 @@ class _PageChanges:
     left: set[str] = field(default_factory=set)
 
 
-class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, PreviewLedger, LeaseLedger):
+class Ledger(
+    DeathLedger,
+    BatchLedger,
+    SidecarLedger,
+    OriginalLedger,
+    PairLedger,
+    PlaceLedger,
+    RebuildLedger,
+    LeaseLedger,
+):
     """Durable record of uploads, batches, outcomes and leases. Safe for several processes and threads."""
 
     # ---------------------------------------------------------------- uploads
@@ -76,30 +88,54 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, PreviewLedger,
                 they are reported as conflicts and left alone. The same bytes are no conflict: the file moved.
         """
         now = datetime.now(UTC)
-        by_id = {keys.media_id(found.source_key): found for found in objects}
         with self._transaction() as connection:
-            known = self._rows(connection, by_id)
-            changes = _compare(inbox, by_id, known, now, take_over=take_over)
-            for chunk in chunks(changes.moved):
-                connection.execute(
-                    sa.update(schema.media).where(schema.media.c.media_id.in_(chunk)).values(inbox=inbox)
-                )
-            for chunk in chunks(changes.new):
-                statement = self._insert(schema.media).values(list(chunk))
-                kept = {"media_id", "source_key", "owner", "month", "first_seen_at", "first_rejected_at"}
-                changed = {name: statement.excluded[name] for name in chunk[0] if name not in kept}
-                connection.execute(
-                    statement.on_conflict_do_update(index_elements=[schema.media.c.media_id], set_=changed)
-                )
-            self._insert_media_keys(connection, changes.first)
-            self._insert_sidecar_keys(connection, changes.changed_sidecars)
-            # A new version reads its sidecars when it is processed.
-            left = self._drop_refreshes(
-                connection, [row["media_id"] for row in changes.new if row["media_id"] in known]
-            )
-            left |= self._request_refreshes(connection, inbox, changes.sidecars, changes.changed_sidecars)
-            self._close_emptied(connection, changes.left | left)
+            result = self._record(connection, inbox, objects, now, take_over=take_over)
             self._save_sweep(connection, inbox, position, len(objects), now)
+        return result
+
+    def record_nominated(self, inbox: str, objects: Sequence[InboxObject]) -> PageResult:
+        """Record uploads that something else than a listing has found, as :meth:`record_page` does.
+
+        The position of the sweep stays where it is. Keys that another inbox brought are taken over.
+        """
+        with self._transaction() as connection:
+            return self._record(connection, inbox, objects, datetime.now(UTC), take_over=True)
+
+    def _record(
+        self, connection: sa.Connection, inbox: str, objects: Sequence[InboxObject], now: datetime, *, take_over: bool
+    ) -> PageResult:
+        by_id = {keys.media_id(found.source_key): found for found in objects}
+        known = self._rows(connection, by_id)
+        changes = _compare(inbox, by_id, known, now, take_over=take_over)
+        for chunk in chunks(changes.moved):
+            connection.execute(sa.update(schema.media).where(schema.media.c.media_id.in_(chunk)).values(inbox=inbox))
+        if changes.new:
+            # Many executions of one statement, as in ``_insert_media_keys``: compiled once.
+            statement, table = self._insert(schema.media), schema.media.c
+            kept = {"media_id", "source_key", "owner", "month", "first_seen_at", "first_rejected_at"}
+            changed = {name: statement.excluded[name] for name in changes.new[0] if name not in kept}
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[table.media_id],
+                    set_=changed,
+                    # Another process may have recorded this version since it was looked up, and put it into a batch.
+                    where=sa.or_(
+                        table.etag != statement.excluded.etag,
+                        table.size_bytes != statement.excluded.size_bytes,
+                        table.inbox != statement.excluded.inbox,
+                        table.state == "gone",
+                        (table.state == "sidecar") != (statement.excluded.state == "sidecar"),
+                    ),
+                ),
+                changes.new,
+            )
+        self._insert_media_keys(connection, changes.first)
+        self._insert_sidecar_keys(connection, changes.changed_sidecars)
+        # A new version reads its sidecars when it is processed.
+        left = self._drop_refreshes(connection, [row["media_id"] for row in changes.new if row["media_id"] in known])
+        left |= self._request_refreshes(connection, inbox, changes.sidecars, changes.changed_sidecars)
+        self._close_emptied(connection, changes.left | left)
+        self._note_returned(connection, inbox, by_id, now)
         return PageResult(
             new=len(changes.new) - len(changes.changed_sidecars),
             conflicts=tuple(changes.conflicts),
@@ -152,12 +188,20 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, PreviewLedger,
             return {key: MediaEntry(**row._asdict()) for key, row in self._rows(connection, media_ids).items()}
 
     def waiting(self, inbox: str, limit: int) -> list[MediaEntry]:
-        """Return pending uploads that no batch has yet, in the order of their source keys."""
+        """Return pending uploads that no batch has yet, ``limit`` at most, in the order in which they were first seen.
+
+        Where more wait, which of them come first is left to the database: to sort a million of them takes seconds.
+        """
+        found = (
+            sa.select(schema.media.c.media_id)
+            .where(schema.media.c.inbox == inbox, schema.media.c.state == "pending", schema.media.c.batch_id.is_(None))
+            .limit(limit)
+            .subquery("waiting")
+        )
         statement = (
             sa.select(schema.media)
-            .where(schema.media.c.inbox == inbox, schema.media.c.state == "pending", schema.media.c.batch_id.is_(None))
+            .join(found, found.c.media_id == schema.media.c.media_id)
             .order_by(schema.media.c.first_seen_at, schema.media.c.source_key)
-            .limit(limit)
         )
         with self._transaction() as connection:
             return [MediaEntry(**row._asdict()) for row in connection.execute(statement)]
@@ -180,21 +224,6 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, PreviewLedger,
             return {row[0]: row[1] for row in connection.execute(statement)}
 
     # ---------------------------------------------------------------- results
-
-    def claim_original(self, owner: str, sha256: str, media_id: str, original_key: str) -> tuple[str, str]:
-        """Return ``(media_id, original_key)`` of the first file that brought these bytes for this owner."""
-        with self._transaction() as connection:
-            connection.execute(
-                self._insert(schema.original)
-                .values(owner=owner, sha256=sha256, original_key=original_key, media_id=media_id)
-                .on_conflict_do_nothing()
-            )
-            row = connection.execute(
-                sa.select(schema.original.c.media_id, schema.original.c.original_key).where(
-                    schema.original.c.owner == owner, schema.original.c.sha256 == sha256
-                )
-            ).one()
-        return row.media_id, row.original_key
 
     def record_results(
         self,
@@ -287,7 +316,7 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, PreviewLedger,
         return done
 
     def lacking(self, inbox: str, assets: Sequence[str]) -> dict[str, set[str]]:
-        """Return, by media id, which of ``assets`` the accepted files of an inbox have no result of."""
+        """Return, by media id, which of ``assets`` the accepted files of an inbox that are not archived lack."""
         table = schema.outcome
         lacking: dict[str, set[str]] = {}
         with self._transaction() as connection:
@@ -305,6 +334,7 @@ class Ledger(BatchLedger, SidecarLedger, PairLedger, PlaceLedger, PreviewLedger,
                         schema.media.c.inbox == inbox,
                         schema.media.c.state == "accepted",
                         table.c.media_id.is_(None),
+                        ~is_archived(),
                     )
                 )
                 for row in connection.execute(statement):

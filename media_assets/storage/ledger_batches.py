@@ -5,7 +5,7 @@ Statements only. Uploads and results are in ``ledger.py``; when a batch is start
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,11 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from media_assets.storage import ledger_schema as schema
-from media_assets.storage.ledger_engine import LedgerEngine, chunks
+from media_assets.storage.ledger_archive import ArchiveLedger
+from media_assets.storage.ledger_engine import chunks
 from media_assets.storage.ledger_schema import Batch, MediaEntry
 
 
-class BatchLedger(LedgerEngine):
+class BatchLedger(ArchiveLedger):
     """The part of the ledger that is about batches."""
 
     def create_batches(
@@ -34,24 +35,45 @@ class BatchLedger(LedgerEngine):
         now = datetime.now(UTC)
         table = schema.refresh if refresh else schema.media
         # Batches made together are worked on in their order.
-        made = [
-            _new_batch(inbox, group, now, now + timedelta(microseconds=at), refresh) for at, group in enumerate(groups)
-        ]
+        made = [new_batch(inbox, group, now, refresh=refresh, at=at) for at, group in enumerate(groups)]
         with self._transaction() as connection:
             for batch, group in zip(made, groups, strict=True):
                 connection.execute(schema.batch.insert().values(asdict(batch)))
+                # What is worked on again gets its partition back before its run is requested.
+                self._reopen_files(connection, [entry.media_id for entry in group])
                 for chunk in chunks([entry.media_id for entry in group]):
                     connection.execute(
                         sa.update(table).where(table.c.media_id.in_(chunk)).values(batch_id=batch.batch_id)
                     )
         return made
 
-    def open_batches(self, inbox: str, limit: int, *, with_exhausted: bool = False) -> list[Batch]:
-        """Return the oldest batches that are not done: pending, running, and on request those given up."""
+    def open_batches(
+        self,
+        inbox: str,
+        limit: int,
+        *,
+        with_exhausted: bool = False,
+        without: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+        due_at: datetime | None = None,
+    ) -> list[Batch]:
+        """Return the oldest batches that are not done: pending, running, and on request those given up.
+
+        Args:
+            inbox: The inbox that they belong to.
+            limit: How many at most.
+            with_exhausted: Whether those that were given up are meant too.
+            without: Ids of batches that are left out.
+            only: Ids of the batches that are looked at; ``None`` for all.
+            due_at: Leaves out what rests until later than this (aware), after a failure; ``None``: nothing.
+        """
         states = ["pending", "running", *(["exhausted"] if with_exhausted else [])]
+        columns = schema.batch.c
         statement = (
             sa.select(schema.batch)
-            .where(schema.batch.c.inbox == inbox, schema.batch.c.state.in_(states))
+            .where(columns.inbox == inbox, columns.state.in_(states), columns.batch_id.not_in(list(without)))
+            .where(sa.true() if only is None else columns.batch_id.in_(list(only)))
+            .where(sa.true() if due_at is None else sa.or_(columns.state != "pending", columns.not_before <= due_at))
             .order_by(schema.batch.c.created_at, schema.batch.c.batch_id)
             .limit(limit)
         )
@@ -151,7 +173,16 @@ class BatchLedger(LedgerEngine):
             connection.execute(sa.update(schema.batch).where(schema.batch.c.batch_id == batch_id).values(**values))
 
 
-def _new_batch(inbox: str, group: Sequence[MediaEntry], now: datetime, created_at: datetime, refresh: bool) -> Batch:
+def new_batch(inbox: str, group: Sequence[MediaEntry], now: datetime, *, refresh: bool, at: int) -> Batch:
+    """Return a pending batch.
+
+    Args:
+        inbox: The inbox that it belongs to.
+        group: Its files, in order; at least one.
+        now: When it may start.
+        refresh: See :meth:`BatchLedger.create_batches`.
+        at: Its place among batches that are made together, from 0.
+    """
     digest = hashlib.sha256(repr(now).encode())
     for entry in group:
         digest.update(repr((entry.source_key, entry.etag, entry.size_bytes)).encode())
@@ -164,7 +195,7 @@ def _new_batch(inbox: str, group: Sequence[MediaEntry], now: datetime, created_a
         size_bytes=sum(entry.size_bytes for entry in group),
         first_media_id=group[0].media_id,
         last_media_id=group[-1].media_id,
-        created_at=created_at,
+        created_at=now + timedelta(microseconds=at),
         not_before=now,
         run_id=None,
         worker=None,

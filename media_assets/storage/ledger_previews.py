@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import sqlalchemy as sa
 
 from media_assets.storage import ledger_schema as schema
+from media_assets.storage.ledger_archive import is_archived
 from media_assets.storage.ledger_engine import LedgerEngine, chunks
 from media_assets.storage.ledger_schema import Outcome, Preview, ResultVersion
 
@@ -47,14 +48,22 @@ class PreviewLedger(LedgerEngine):
         return found
 
     def unanalyzed(
-        self, assets: Sequence[str], *, inbox: str | None = None, never_tried: bool = False
+        self,
+        assets: Sequence[str],
+        *,
+        inbox: str | None = None,
+        never_tried: bool = False,
+        month: str | None = None,
     ) -> dict[str, set[str]]:
         """Return, by media id, which of ``assets`` the files with a preview have no result of, newest version counted.
+
+        Archived files are left out.
 
         Args:
             assets: Assets of op ``analyze``.
             inbox: Only files of this inbox.
             never_tried: Leave out what failed for the present version of the file.
+            month: Only files of this month.
         """
         lacking: dict[str, set[str]] = {}
         outcome = schema.outcome
@@ -78,10 +87,12 @@ class PreviewLedger(LedgerEngine):
                             ),
                         ).outerjoin(outcome, done)
                     )
-                    .where(outcome.c.media_id.is_(None))
+                    .where(outcome.c.media_id.is_(None), ~is_archived())
                 )
                 if inbox is not None:
                     statement = statement.where(schema.media.c.inbox == inbox)
+                if month is not None:
+                    statement = statement.where(schema.media.c.month == month)
                 for row in connection.execute(statement):
                     lacking.setdefault(row.media_id, set()).add(asset)
         return lacking
@@ -97,8 +108,13 @@ class PreviewLedger(LedgerEngine):
                     found.setdefault(row.media_id, {})[row.asset] = Outcome(**row._asdict())
         return found
 
-    def result_versions(self, asset: str) -> Iterator[ResultVersion]:
-        """Yield, for each accepted file, by which version of code and of the file its result of ``asset`` was made."""
+    def result_versions(self, asset: str, *, archived: bool = False) -> Iterator[ResultVersion]:
+        """Yield, for each accepted file, by which version of code and of the file its result of ``asset`` was made.
+
+        Args:
+            asset: Name of the asset.
+            archived: Only files that are archived, instead of those that are not.
+        """
         outcome = schema.outcome
         statement = (
             sa.select(
@@ -114,7 +130,7 @@ class PreviewLedger(LedgerEngine):
                     outcome, sa.and_(outcome.c.media_id == schema.media.c.media_id, outcome.c.asset == asset)
                 )
             )
-            .where(schema.media.c.original_key.is_not(None))
+            .where(schema.media.c.original_key.is_not(None), is_archived() if archived else ~is_archived())
             .order_by(schema.media.c.media_id)
         )
         with self._transaction() as connection:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 3
-"""1: uploads, batches, outcomes. 2: sidecars and pairs, in tables of their own. 3: previews."""
+SCHEMA_VERSION = 4
+"""1: uploads, batches, outcomes. 2: sidecars and pairs, in tables of their own. 3: previews. 4: archive, deaths and
+departures, whose tables are declared beside their statements."""
 
 REFRESH_PREFIX = "refresh-"
 """What the ids of batches begin with that compute ``metadata`` of accepted files again."""

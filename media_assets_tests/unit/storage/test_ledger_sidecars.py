@@ -260,12 +260,12 @@ def test_the_tables_of_this_version_are_those_that_the_upgrade_adds(url: str) ->
     ledger.close()
     assert found >= {*NEW_TABLES, *ledger_schema.metadata.tables}
     with sa.create_engine(url).connect() as connection:
-        assert connection.scalar(sa.text("SELECT schema_version FROM ma_ledger")) == ledger_schema.SCHEMA_VERSION == 3
+        assert connection.scalar(sa.text("SELECT schema_version FROM ma_ledger")) == ledger_schema.SCHEMA_VERSION == 4
 
 
 def test_a_ledger_of_a_newer_version_is_refused(url: str) -> None:
     Ledger(url).close()
     with sa.create_engine(url).begin() as connection:
-        connection.execute(sa.text("UPDATE ma_ledger SET schema_version = 4"))
-    with pytest.raises(LedgerError, match=r"schema version 4.*Upgrade media_assets\."):
+        connection.execute(sa.text("UPDATE ma_ledger SET schema_version = 5"))
+    with pytest.raises(LedgerError, match=r"schema version 5.*Upgrade media_assets\."):
         Ledger(url)
