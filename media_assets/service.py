@@ -25,8 +25,15 @@ from media_assets.instance import environment, prepare_home
 from media_assets.settings import Settings
 
 LOCATION_NAME = "media_assets"
+_RECORD = "service.json"
 _STOP_GRACE_S = 12.0
 _READY_TIMEOUT_S = 120.0
+
+# A process that ends is started again after 1, 2, 4 ... 60 s; one that ended this often within the time is given up.
+_RESTART_BASE_S = 1.0
+_RESTART_MAX_S = 60.0
+_RESTARTS = 5
+_RESTARTS_WITHIN_S = 900.0
 
 
 class ServiceError(Exception):
@@ -39,6 +46,26 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def is_served(settings: Settings) -> bool:
+    """Return whether processes of a service of the library are alive on this machine."""
+    return bool(_recorded(settings.state_dir / _RECORD))
+
+
+def _recorded(record: Path) -> list[psutil.Process]:
+    """Return the processes that a service has recorded and that are alive."""
+    try:
+        recorded = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    alive = []
+    for pid, started in recorded:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if abs(process.create_time() - started) < 1.0:
+                alive.append(process)
+    return alive
 
 
 def _answers(host: str, port: int) -> bool:
@@ -80,12 +107,15 @@ class Service:
         self.home = prepare_home(settings)
         self.log_dir = settings.state_dir / "service-logs"
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._arguments: dict[str, Sequence[str]] = {}
+        self._ends: dict[str, list[float]] = {}  # when each process was found to have ended, by the monotonic clock
+        self._waits: dict[str, float] = {}  # when each process that has ended is started again
         self._lock: IO[str] | None = None
         self._sockets: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def _record(self) -> Path:
-        return self.settings.state_dir / "service.json"
+        return self.settings.state_dir / _RECORD
 
     @property
     def url(self) -> str:
@@ -117,7 +147,7 @@ class Service:
             raise ServiceError(f"Port {self.port} of {self.host} is taken. Choose another one with --port.")
         self.log_dir.mkdir(parents=True, exist_ok=True)
         self._sockets = tempfile.TemporaryDirectory(prefix="media_assets-")  # socket paths must be short
-        grpc_socket = Path(self._sockets.name) / "code.sock"
+        grpc_socket = self._grpc_socket()
         self._spawn(
             "code-server",
             [
@@ -141,6 +171,10 @@ class Service:
             )
             self._wait_ready("webserver", lambda: _answers(self.host, port))
 
+    def _grpc_socket(self) -> Path:
+        assert self._sockets is not None  # noqa: S101 - it is made before any process
+        return Path(self._sockets.name) / "code.sock"
+
     def _take_lock(self) -> None:
         self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         lock = (self.settings.state_dir / "service.lock").open("a+")
@@ -162,20 +196,11 @@ class Service:
 
     def _end_leftovers(self) -> None:
         """End what a service that was killed left running: exactly the processes that it recorded."""
-        try:
-            recorded = json.loads(self._record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return
-        left = []
-        for pid, started in recorded:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(pid)
-                if abs(process.create_time() - started) < 1.0:
-                    left.append(process)
-        _end(left, _STOP_GRACE_S)
+        _end(_recorded(self._record), _STOP_GRACE_S)
         self._record.unlink(missing_ok=True)
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> None:
+        self._arguments[name] = arguments
         with (self.log_dir / f"{name}.log").open("ab") as log:
             self._children[name] = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -206,14 +231,45 @@ class Service:
     def check(self) -> None:
         """Raise ServiceError if a process has ended."""
         for name, child in self._children.items():
-            status = child.poll()
-            if status is not None:
-                last: list[str] = []
-                with contextlib.suppress(OSError):
-                    last = self._log(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-                raise ServiceError(
-                    f"The {name} ended with status {status}. See {self._log(name)}. {' '.join(last).strip()}"
-                )
+            if child.poll() is not None:
+                raise ServiceError(self._ended(name, child))
+
+    def _ended(self, name: str, child: "subprocess.Popen[bytes]") -> str:
+        """Say that a process has ended, with its last words."""
+        last: list[str] = []
+        with contextlib.suppress(OSError):
+            last = self._log(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        return f"The {name} ended with status {child.returncode}. See {self._log(name)}. {' '.join(last).strip()}"
+
+    def keep_alive(self) -> list[str]:
+        """Start processes again that have ended, with back-off; return what happened since the last call, for people.
+
+        The others go on: daemon and web server find the code server again by its socket. What died with a process is
+        found by the sensors.
+
+        Raises:
+            ServiceError: A process ends again and again.
+        """
+        now, said = time.monotonic(), []
+        for name, child in list(self._children.items()):
+            if child.poll() is None:
+                continue
+            ends = self._ends.setdefault(name, [])
+            if name not in self._waits:
+                ends.append(now)
+                ends[:] = [at for at in ends if now - at < _RESTARTS_WITHIN_S]
+                if len(ends) > _RESTARTS:
+                    raise ServiceError(f"{self._ended(name, child)} It ended {len(ends)} times and is given up.")
+                wait = min(_RESTART_MAX_S, _RESTART_BASE_S * 2 ** (len(ends) - 1))
+                self._waits[name] = now + wait
+                said.append(f"{self._ended(name, child)} It is started again in {wait:.0f} s.")
+            if now >= self._waits[name]:
+                del self._waits[name]
+                if name == "code-server":
+                    self._grpc_socket().unlink(missing_ok=True)
+                self._spawn(name, self._arguments[name])
+                said.append(f"The {name} was started again.")
+        return said
 
     def stop(self) -> None:
         """End everything that was started, children included; safe to call twice."""

@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -186,7 +187,9 @@ def _ledger(library: Library, deep: bool) -> Iterator[Finding]:
     yield Finding("ledger", "ok", f"{sum(counts.values())} uploads: {counts}")
     if given_up:
         yield Finding(
-            "batches", "warning", f"{given_up} batches were given up. See `media-assets status`, then process again."
+            "batches",
+            "warning",
+            f"{given_up} batches were given up. See `media-assets status`, then: media-assets retry",
         )
 
 
@@ -200,6 +203,37 @@ def _instance(library: Library, deep: bool) -> Iterator[Finding]:
         yield Finding("instance", "warning", f"{message}, more than {limit}; use Postgres, see the README")
     else:
         yield Finding("instance", "ok", message)
+
+
+def _runs(library: Library, deep: bool) -> Iterator[Finding]:
+    """Runs that are shown as going on though their process is dead, and the daemons that would release them."""
+    from media_assets.defs.health import find_daemons, find_stuck_runs
+
+    stuck = find_stuck_runs(timedelta(seconds=library.settings.batch_dead_after_s))
+    daemons = find_daemons()
+    if stuck:
+        first = stuck[0]
+        yield Finding(
+            "runs",
+            "warning",
+            f"{len(stuck)} runs are shown as going on and their process is dead, first {first.run_id} of {first.job} "
+            f"({first.status}). The next call of `media-assets process` or a running service releases them.",
+        )
+    else:
+        yield Finding("runs", "ok", "every run that is shown as going on has a living process")
+    last = daemons.last_heartbeat_at
+    if last is None:
+        yield Finding("daemons", "ok", "no service has run on this library yet")
+    elif not daemons.silent:
+        yield Finding("daemons", "ok", f"all said something at {last:%Y-%m-%d %H:%M:%S} UTC or before")
+    else:
+        waiting = f" {daemons.queued} runs wait in the queue for them." if daemons.queued else ""
+        yield Finding(
+            "daemons",
+            "warning" if daemons.queued else "ok",
+            f"Silent: {', '.join(daemons.silent)}; the last word of any was at {last:%Y-%m-%d %H:%M:%S} UTC.{waiting} "
+            "If the inbox should be watched: media-assets serve",
+        )
 
 
 def _catalog(library: Library, deep: bool) -> Iterator[Finding]:
@@ -234,4 +268,4 @@ def _consistency(library: Library, deep: bool) -> Iterator[Finding]:
         yield Finding("consistency", "ok", f"rows and objects of {count} materialized partitions are there")
 
 
-_CHECKS: tuple[_Check, ...] = (_packages, _codecs, _storage, _inbox, _ledger, _instance, _catalog, _consistency)
+_CHECKS: tuple[_Check, ...] = (_packages, _codecs, _storage, _inbox, _ledger, _instance, _runs, _catalog, _consistency)

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +29,10 @@ from media_assets.commands.progress import progress_bar
 from media_assets.instance import prepare_home
 from media_assets.pipeline.analysis_recipe import vision_recipe_of
 from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, METADATA, ORIGINAL, THUMBNAILS
+from media_assets.pipeline.claims import claim
+from media_assets.pipeline.departures import depart
 from media_assets.pipeline.intake import contiguous_ranges, plan_batches, sweep
 from media_assets.pipeline.library import Library
-from media_assets.pipeline.liveness import is_dead
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.settings import Settings
 from media_assets.storage.inbox import Inbox
@@ -41,7 +42,6 @@ from media_assets.storage.ledger_schema import Batch
 if TYPE_CHECKING:
     from media_assets.defs.headless import HeadlessRunner
 
-_OPEN_AT_ONCE = 100_000
 _SHOWN_REJECTS = 20
 
 
@@ -61,6 +61,7 @@ class Report:
     failures: list[str] = field(default_factory=list)
     rejected: list[dict[str, object]] = field(default_factory=list)
     analyzed: int = 0
+    left_inbox: int = 0  # uploads that `after_ingest` let leave
     seconds: float = 0.0
 
     def note(self, outcome: FileOutcome) -> None:
@@ -174,8 +175,22 @@ def _process(library: Library, settings: Settings, wanted: Sequence[str], owner:
             task = progress.add_task("Catalog", total=1)
             report.failures += compact_and_group(library, runner.get(), group=bool(analyses))
             progress.advance(task)
+    if owner is None and _is_configured_inbox(library, inbox):
+        _depart(library, inbox, report)
     report.seconds = round((datetime.now(UTC) - started).total_seconds(), 2)
     return report
+
+
+def _is_configured_inbox(library: Library, inbox: Inbox) -> bool:
+    """Whether PATH is the inbox of the configuration. The files of any other folder are never moved or deleted."""
+    configured = Settings.load(library=library.settings.library)
+    return configured.after_ingest != "keep" and library.inbox(configured.inbox_url).url == inbox.url
+
+
+def _depart(library: Library, inbox: Inbox, report: Report) -> None:
+    done = depart(library, inbox, max_files=None, max_seconds=None)
+    report.left_inbox = done.left
+    report.failures += [f"{source_key} stays in the inbox: {message}" for source_key, message in done.held]
 
 
 class _Runner:
@@ -220,14 +235,17 @@ def _work(
     library: Library, inbox: Inbox, runner: _Runner, wanted: Sequence[str], report: Report, progress: Progress
 ) -> None:
     settings = library.settings
-    plan_batches(
+    while plan_batches(  # a bounded number of files at a time, which is meant for ticks
         library.ledger,
         inbox.url,
         lambda: runner.get().positions(),
         max_files=settings.batch_max_files,
         max_bytes=settings.batch_max_bytes,
-    )
-    batches = _claimable(library, inbox.url)
+    ):
+        continue
+    claimed = claim(library, inbox.url, lambda: runner.get().positions())
+    batches = claimed.batches
+    report.failures += [batch.message for batch in claimed.given_up if batch.message is not None]
     lacking = library.ledger.lacking(inbox.url, wanted)
     total = sum(batch.file_count for batch in batches) + len(lacking)
     report.unchanged = max(0, report.listed - report.sidecars - total)
@@ -272,33 +290,16 @@ def _analyze(
     progress.update(task, completed=len(lacking))
 
 
-def _claimable(library: Library, inbox_url: str) -> list[Batch]:
-    """Open batches, reopened if they were given up or their process died; those that are in work are left."""
-    now = datetime.now(UTC)
-    dead_after = timedelta(seconds=library.settings.batch_dead_after_s)
-    claimed = []
-    for batch in library.ledger.open_batches(inbox_url, _OPEN_AT_ONCE, with_exhausted=True):
-        if batch.state == "running":
-            silent = batch.heartbeat_at is None or now - batch.heartbeat_at >= dead_after
-            if not silent and not (batch.worker is not None and is_dead(batch.worker)):
-                continue
-        fresh = batch.state == "pending" and batch.run_id is None and batch.attempt == 1
-        claimed.append(
-            batch
-            if fresh
-            else library.ledger.reopen_batch(
-                batch, message="Started again by `media-assets process`.", not_before=now, max_attempts=None
-            )
-        )
-    return claimed
-
-
 def _run_batch(library: Library, runner: _Runner, batch: Batch, assets: set[str], report: Report) -> None:
     members = library.ledger.pending_members(batch.batch_id)
     if not members:  # newer versions of all its files wait in other batches
         runner.get().close_batch(batch)
         return
-    message = runner.get().run_batch(batch, members, assets)
+    try:
+        message = runner.get().run_batch(batch, members, assets)
+    except KeyboardInterrupt:  # no death of its process: nothing is suspected
+        library.ledger.reopen_batch(batch, message="Stopped.", not_before=datetime.now(UTC), max_attempts=None)
+        raise
     if message is not None:
         report.failures.append(message)
         library.ledger.reopen_batch(batch, message=message, not_before=datetime.now(UTC), max_attempts=None)
@@ -313,6 +314,8 @@ def _print(report: Report) -> None:
     if report.sidecars:
         counted += f", {report.sidecars} sidecar{'' if report.sidecars == 1 else 's'}"
     console.print(f"{counted}; {done}{left}; {report.seconds} s.")
+    if report.left_inbox:
+        console.print(f"{report.left_inbox} uploads left the inbox.")
     if report.sidecars_without_media:
         console.print(f"{report.sidecars_without_media} sidecars have no media file: media-assets status lists them.")
     if report.rejected:

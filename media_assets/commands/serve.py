@@ -13,6 +13,7 @@ from media_assets.commands.output import (
     json_option,
     library_option,
     print_json,
+    progress_console,
     reports_errors,
 )
 from media_assets.pipeline.library import Library
@@ -30,7 +31,7 @@ _WATCH_S = 1.0
 @json_option
 @reports_errors
 def serve(library: str | None, inbox: str | None, host: str, port: int, as_json: bool) -> None:
-    """Open the Dagster UI and watch the inbox, until Ctrl-C.
+    """Open the Dagster UI and watch the inbox, until Ctrl-C. Processes that end are started again.
 
     The UI has no login: keep it on 127.0.0.1, or put an authenticating proxy in front of it.
     """
@@ -55,7 +56,8 @@ def serve(library: str | None, inbox: str | None, host: str, port: int, as_json:
                 console.print(f"Logs:    {service.log_dir}", markup=False, soft_wrap=True)
                 console.print("Stop with Ctrl-C.")
             while True:
-                service.check()
+                for line in service.keep_alive():
+                    progress_console.print(line, markup=False, soft_wrap=True)
                 time.sleep(_WATCH_S)
     except ServiceError as error:
         raise UserError(str(error), EXIT_USAGE if "taken" in str(error) else EXIT_FAILED) from error

@@ -12,7 +12,8 @@ RUN_KEY_TAG = "media_assets/run_key"
 # Name of the process that executes a run (``pipeline.liveness``), so that a dead one is noticed. The UI hides tags with
 # this prefix.
 WORKER_TAG = ".dagster/media_assets_worker"
-# On runs that were marked as failed because their process had died: nothing is known to be wrong with their work.
+# On runs that were marked as failed because their process had died: nothing is known to be wrong with their work. Its
+# value is the id of the run, because retries inherit it.
 ORPHANED_TAG = ".dagster/media_assets_orphaned"
 
 # On runs of op ``analyze``: the queue starts one at a time (``dagster.yaml``).
@@ -41,6 +42,15 @@ _ANALYSIS_PRIORITY = "5"
 def is_partitioned(tags: Mapping[str, str]) -> bool:
     """Return whether a run with these tags has partitions; one that only executes asset checks has none."""
     return _PARTITION_TAG in tags or _RANGE_START_TAG in tags
+
+
+def covered_partitions(tags: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the first and the last partition of a run with these tags; ``None``: it has none."""
+    if _PARTITION_TAG in tags:
+        return tags[_PARTITION_TAG], tags[_PARTITION_TAG]
+    if _RANGE_START_TAG in tags and _RANGE_END_TAG in tags:
+        return tags[_RANGE_START_TAG], tags[_RANGE_END_TAG]
+    return None
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:

@@ -34,10 +34,21 @@ class ReasonCode(StrEnum):
     SYMLINK_LOOP = "symlink_loop"
     SYMLINK_TO_FOLDER = "symlink_to_folder"
     NOT_A_FILE = "not_a_file"
+    RUN_KILLED = "run_killed"
 
 
 DECODER_DEATHS = frozenset({ReasonCode.DECODER_CRASHED, ReasonCode.DECODER_TIMEOUT, ReasonCode.DECODER_MEMORY})
 """Reasons that only say what became of the process, not what it was doing."""
+
+CIRCUMSTANTIAL = DECODER_DEATHS | {
+    ReasonCode.RUN_KILLED,
+    ReasonCode.TOO_MANY_BYTES,
+    ReasonCode.TOO_MANY_PIXELS,
+    ReasonCode.TOO_MANY_FRAMES,
+    ReasonCode.TOO_MANY_STREAMS,
+    ReasonCode.TOO_LONG,
+}
+"""Reasons that depend on the machine, on limits of the settings or on the version of a decoder: a retry may help."""
 
 
 class MediaError(Exception):
@@ -54,7 +65,7 @@ class ContentError(MediaError):
     Attributes:
         reason: Machine-readable reason, a member of :class:`ReasonCode`.
         message: One sentence for people; ends with what to do next. Never contains a path of the machine.
-        stage: Where it was found: ``inbox``, ``sniff``, ``decode``, ``metadata`` or ``render``.
+        stage: Where it was found: ``inbox``, ``sniff``, ``decode``, ``metadata``, ``render`` or ``ingest``.
     """
 
     def __init__(self, reason: ReasonCode, message: str, stage: str) -> None:

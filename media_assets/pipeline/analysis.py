@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from media_assets.pipeline.analysis_outcomes import AnalysisChunk, AnalysisItem,
 from media_assets.pipeline.analysis_pool import AnalysisPool, Looked, LookItem
 from media_assets.pipeline.analysis_recipe import places_of
 from media_assets.pipeline.analysis_rows import analysis_outcomes, rows_of_analysis, without_findings
+from media_assets.pipeline.assets import ledger_version
 from media_assets.pipeline.consent import allows
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.model_supply import supply
@@ -28,6 +29,8 @@ from media_assets.pipeline.stopping import wait_unless_stopped
 from media_assets.storage.errors import ObjectMissing, StorageError
 from media_assets.storage.tables import PartWriter
 
+# Runs in which a picture ends the process of the models before it is to blame, where other pictures do not.
+_KILLED_MOST = 3
 _TASKS_AHEAD = 3  # for each process, so that none waits for input
 # Events of six assets take longer than those of one decode: written while the models go on, and not all at the end.
 _FLUSH_FILES = 16
@@ -215,6 +218,7 @@ class _Work:
         item = fetched.item
         made: dict[str, FoundInFile] = {}
         failed: dict[str, str] = {}
+        killed: set[str] = set()
         for asset in sorted(item.assets):
             answer = looked.assets.get(asset) if looked is not None else None
             if looked is not None and answer is not None and answer.found is not None:
@@ -225,14 +229,30 @@ class _Work:
                 continue
             said = answer.error if answer is not None else None
             failed[asset] = fetched.error or said or self._unusable[asset]
+            if answer is not None and answer.has_killed:
+                killed.add(asset)
             if answer is not None and answer.is_model_error:
                 self._unusable.setdefault(asset, failed[asset])
-        return AnalysisOutcome(item, self._recognizes(item), made, failed)
+        return AnalysisOutcome(item, self._recognizes(item), made, failed, frozenset(killed))
 
 
 def _frames(item: AnalysisItem) -> tuple[float | None, ...]:
     """Time of each picture; none where there is nothing to look at."""
     return tuple(at for _, at in item.preview.frames) or ((None,) if item.preview.preview_key else ())
+
+
+def _given_up(library: Library, outcome: AnalysisOutcome, run: RunIdentity) -> AnalysisOutcome:
+    """Note which assets are not tried again: they ended their process in several runs, and not with other pictures."""
+    failed, given_up = dict(outcome.failed), set()
+    for asset in sorted(outcome.killed):
+        version = ledger_version(asset, run.recipe, recognizes=outcome.recognizes)
+        deaths = library.ledger.record_picture_death(
+            outcome.media_id, asset, outcome.item.preview.input_version, version, run.run_id
+        )
+        if deaths >= _KILLED_MOST and library.ledger.has_made(asset, version):
+            given_up.add(asset)
+            failed[asset] += f" It did so in {deaths} runs and is not tried again before the file or the model changes."
+    return replace(outcome, failed=failed, given_up=frozenset(given_up))
 
 
 def _flush(
@@ -245,5 +265,6 @@ def _flush(
         writer.append(table, month, rows)
     for (table, month), media_ids in without_findings(outcomes).items():
         writer.remove(table, month, media_ids, at)
+    outcomes = tuple(_given_up(library, outcome, run) if outcome.killed else outcome for outcome in outcomes)
     yield AnalysisChunk(outcomes, at)
     library.ledger.record_results(analysis_outcomes(outcomes, run, at))

@@ -55,12 +55,16 @@ class AnalysisOutcome:
         recognizes: Whether recognition of faces was allowed.
         made: What was found, by asset.
         failed: Why an asset could not be computed, by asset; it will be tried again.
+        killed: Those of ``failed`` that ended the process of the models, alone with it.
+        given_up: Those of ``killed`` that are not tried again before file or model change.
     """
 
     item: AnalysisItem
     recognizes: bool
     made: Mapping[str, FoundInFile] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    killed: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
 
     @property
     def media_id(self) -> str:

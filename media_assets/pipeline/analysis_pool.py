@@ -27,7 +27,8 @@ _NO_START = (
     "A process that runs models cannot be started ({error}). Free memory or lower the setting `analysis_workers`."
 )
 _CLOSED = "The pool of processes that run models was closed. Run it again."
-# A model that kills its process with every picture would cost the start of a process for each of them.
+# A model that kills its process with every picture would cost the start of a process for each of them. In a row: a few
+# pictures that kill must not cost the others.
 _MOST_DEATHS = 3
 
 
@@ -59,12 +60,14 @@ class AssetFindings:
         drawn: Encoded picture for the UI, where there is something to draw.
         error: What went wrong, for people.
         is_model_error: Whether the model cannot be used at all, whatever the picture.
+        has_killed: Whether the process ended when it had nothing but this asset of this file to look at.
     """
 
     found: tuple[PictureFindings, ...] | None = None
     drawn: str | None = None
     error: str | None = None
     is_model_error: bool = False
+    has_killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ class Looked:
 
     sizes: tuple[tuple[int, int], ...]
     assets: Mapping[str, AssetFindings]
+
+
+class _Ended(str):
+    """Why there is no answer: the process ended by itself, and not because it took too long or asked for memory."""
 
 
 class AnalysisPool:
@@ -102,7 +109,7 @@ class AnalysisPool:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="analyst")
         self._children = Children(lambda: Child((str(memory_bytes),), _ANALYST), _NO_START, _CLOSED)
         self._lock = threading.Lock()
-        self._deaths: dict[str, int] = {}
+        self._deaths: dict[str, int] = {}  # in a row, by asset
 
     def __enter__(self) -> Self:
         return self
@@ -130,9 +137,15 @@ class AnalysisPool:
         assets = sorted({asset for item in items for asset in item.assets})
         answer = self._ask(items, assets)
         if isinstance(answer, list):
+            self._is_well(assets)
             return answer
         # Something killed the process. Each asset of each file alone tells what.
         return [self._look_singly(item) for item in items]
+
+    def _is_well(self, assets: Sequence[str]) -> None:
+        with self._lock:
+            for asset in assets:
+                self._deaths.pop(asset, None)
 
     def _look_singly(self, item: LookItem) -> Looked:
         sizes: tuple[tuple[int, int], ...] = ()
@@ -145,10 +158,11 @@ class AnalysisPool:
             if isinstance(answer, list):
                 sizes = sizes or answer[0].sizes
                 found[asset] = answer[0].assets[asset]
+                self._is_well([asset])
             else:
                 with self._lock:
                     self._deaths[asset] = self._deaths.get(asset, 0) + 1
-                found[asset] = AssetFindings(error=answer)
+                found[asset] = AssetFindings(error=str(answer), has_killed=isinstance(answer, _Ended))
         return Looked(sizes, found)
 
     def _ask(self, items: Sequence[LookItem], assets: Sequence[str]) -> list[Looked] | str:
@@ -180,7 +194,7 @@ class AnalysisPool:
         if answer is None:
             status = child.exit_status()
             self._children.discard(child)
-            return f"The process that runs models ended ({'signal' if status < 0 else 'status'} {abs(status)})."
+            return _Ended(f"The process that runs models ended ({'signal' if status < 0 else 'status'} {abs(status)}).")
         if "memory" in answer:
             self._children.discard(child)  # its heap is in an unknown state
             return (

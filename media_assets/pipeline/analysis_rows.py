@@ -54,7 +54,7 @@ def analysis_outcomes(outcomes: Iterable[AnalysisOutcome], run: RunIdentity, at:
         Outcome(
             media_id=outcome.media_id,
             asset=asset,
-            state="materialized" if asset in outcome.made else "failed",
+            state="materialized" if asset in outcome.made else "rejected" if asset in outcome.given_up else "failed",
             input_version=outcome.item.preview.input_version,
             code_version=ledger_version(asset, run.recipe, recognizes=outcome.recognizes),
             run_id=run.run_id,

@@ -6,6 +6,7 @@ A heartbeat tells the same across machines, but only after its time-out; this te
 import os
 import socket
 import uuid
+from datetime import UTC, datetime
 
 import psutil
 
@@ -13,6 +14,21 @@ import psutil
 def this_process() -> str:
     """Return the name of this process: host, process id and start time."""
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def named_start(name: str) -> datetime:
+    """Return when the named process started, by the clock of its host."""
+    return datetime.fromtimestamp(float(name.rsplit(":", 1)[1]), UTC)
+
+
+def started_at() -> datetime:
+    """Return when this process started."""
+    return datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+
+
+def machine_started_at() -> datetime:
+    """Return when this machine started."""
+    return datetime.fromtimestamp(psutil.boot_time(), UTC)
 
 
 def is_dead(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from media_assets.storage.ledger_schema import Batch
 
-RunState = Literal["none", "waiting", "started", "succeeded", "failed"]
+RunState = Literal["none", "waiting", "started", "succeeded", "failed", "died"]
 Action = Literal["request", "wait", "close", "reopen", "abandon"]
 
 _BACKOFF_BASE_S = 15.0
@@ -23,11 +23,18 @@ class Decision:
 
     ``request`` starts its attempt, ``wait`` leaves it, ``close`` marks it done if nothing is pending (else reopens
     it), ``reopen`` starts the next attempt at ``not_before``, ``abandon`` first declares its dead run failed.
+
+    Attributes:
+        action: What to do.
+        message: Why, for people.
+        not_before: Earliest time of the next attempt.
+        died: Whether the process died while it worked on the files; what follows is decided in ``bisect`` then.
     """
 
     action: Action
     message: str = ""
     not_before: datetime | None = None
+    died: bool = False
 
 
 def backoff(attempt: int) -> timedelta:
@@ -48,7 +55,8 @@ def decide(
 
     Args:
         batch: The batch as the ledger has it.
-        run: State of the newest Dagster run that carries the batch's current run key.
+        run: State of the newest Dagster run that carries the batch's current run key; ``died`` is a failed one that did
+            not get to say why.
         now: Aware time.
         dead_after: Silence after which a started run counts as dead.
         worker_dead: The process that works on it is known to have ended.
@@ -58,15 +66,20 @@ def decide(
         if batch.state == "running":
             # The run that is recorded has another run key or was deleted: only its heartbeat can tell.
             alive = not worker_dead and batch.heartbeat_at is not None and now - batch.heartbeat_at < dead_after
-            return Decision("wait") if alive else Decision("reopen", "The process that worked on it died.", now)
+            return (
+                Decision("wait") if alive else Decision("reopen", "The process that worked on it died.", now, died=True)
+            )
         return Decision("request" if now >= batch.not_before else "wait")
     if run == "waiting":
         return Decision("wait")
     if run == "started":
         last_sign = batch.heartbeat_at if batch.state == "running" else run_updated_at
         if worker_dead or (last_sign is not None and now - last_sign >= dead_after):
-            return Decision("abandon", "The run gave no sign of life and was declared dead.", now)
+            died = batch.state == "running"  # else it never came to touch a file
+            return Decision("abandon", "The run gave no sign of life and was declared dead.", now, died=died)
         return Decision("wait")
     if run == "succeeded":
         return Decision("close")
+    if run == "died" and batch.state == "running":
+        return Decision("reopen", "The process that worked on it died.", now, died=True)
     return Decision("reopen", batch.message or "The run failed; its log says why.", now + backoff(batch.attempt))

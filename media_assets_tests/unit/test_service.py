@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from media_assets import service as service_module
 from media_assets.instance import environment, instance_config, prepare_home
 from media_assets.service import Service, ServiceError, free_port
 from media_assets.settings import Settings, SettingsError
@@ -136,6 +137,63 @@ def test_a_process_that_ends_at_its_start_is_reported_with_its_last_words(settin
     with pytest.raises(ServiceError, match=r"The code-server ended with status 1\. See .*code-server\.log\. no such"):
         Broken(settings).__enter__()
     assert descendants() == []
+
+
+def kill(service: Service, name: str) -> int:
+    """Kill one of the processes of a service; return its number."""
+    child = service._children[name]
+    child.kill()
+    child.wait(10)
+    return child.pid
+
+
+def test_a_process_that_ends_is_started_again_and_the_others_go_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "_RESTART_BASE_S", 0.05)
+    with PlayedService(settings, port=free_port()) as service:
+        wait_for_children(6)
+        assert service.keep_alive() == []
+        for name in ("daemon", "code-server", "webserver"):
+            pids = {other: child.pid for other, child in service._children.items()}
+            killed = kill(service, name)
+            (said,) = service.keep_alive()
+            assert f"The {name} ended with status -9. See " in said
+            assert service.keep_alive() == []  # the back-off
+            time.sleep(0.06)
+            assert service.keep_alive() == [f"The {name} was started again."]
+            after = {other: child.pid for other, child in service._children.items()}
+            assert after[name] != killed
+            assert {k: v for k, v in after.items() if k != name} == {k: v for k, v in pids.items() if k != name}
+        recorded = json.loads((settings.state_dir / "service.json").read_text())
+        assert {pid for pid, _ in recorded} == set(after.values())
+        _end_orphans(service)
+
+
+def test_a_process_that_ends_again_and_again_ends_the_service(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "_RESTART_BASE_S", 0.0)
+    with PlayedService(settings) as service:
+        for _ in range(5):
+            kill(service, "daemon")
+            assert len(service.keep_alive()) == 2
+        kill(service, "daemon")
+        with pytest.raises(
+            ServiceError, match=r"The daemon ended with status -9\. .* It ended 6 times and is given up"
+        ):
+            service.keep_alive()
+        _end_orphans(service)
+
+
+def _end_orphans(service: Service) -> None:
+    """The children of players that were killed; those of real processes end with them."""
+    living = [psutil.Process(child.pid) for child in service._children.values() if child.poll() is None]
+    kept = {one.pid for process in living for one in (process, *process.children(recursive=True))}
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        mine = (process.info["environ"] or {}).get("DAGSTER_HOME") == str(service.home)
+        if mine and process.pid not in kept:
+            process.kill()
 
 
 def test_a_process_that_ends_later_is_noticed(settings: Settings) -> None:

@@ -130,6 +130,34 @@ def test_an_asset_that_fails_costs_itself_and_is_left_to_be_done(two: Library, p
     assert two.ledger.unanalyzed(["objects", "safety"], never_tried=True) == {}
 
 
+def test_a_picture_that_kills_in_several_runs_is_not_tried_again(two: Library, pool: Pool) -> None:
+    """Where the model works with other pictures; before that, model or machine may be to blame."""
+
+    def kills(asset: str, item: LookItem) -> AssetFindings:
+        return AssetFindings(error="It ended.", has_killed=True) if asset == "objects" else found(asset, item)
+
+    pool.answer = kills
+    for n in range(4):
+        (outcome,) = analyze(two, f"r{n}", ["objects", "safety"], "ben/b.jpg")
+        assert (outcome.killed, outcome.given_up) == ({"objects"}, frozenset())
+    pool.answer = found
+    analyze(two, "another", ["objects"], "ann/a.jpg")
+    pool.answer = kills
+    (outcome,) = analyze(two, "last", ["objects"], "ben/b.jpg")
+    assert outcome.given_up == {"objects"}
+    assert "is not tried again" in outcome.failed["objects"]
+    assert two.ledger.unanalyzed(["objects"]) == {}
+
+
+def test_one_run_is_not_enough_to_give_a_picture_up(two: Library, pool: Pool) -> None:
+    analyze(two, "well", ["objects"], "ann/a.jpg")
+    pool.answer = lambda asset, item: AssetFindings(error="It ended.", has_killed=True)
+    for n in range(2):
+        (outcome,) = analyze(two, f"r{n}", ["objects"], "ben/b.jpg")
+        assert outcome.given_up == frozenset()
+    assert list(two.ledger.unanalyzed(["objects"])) == [keys.media_id("ben/b.jpg")]
+
+
 def test_a_model_that_cannot_be_loaded_is_asked_once(
     make_library: MakeLibrary, drop: Drop, ingest: Ingest, pool: Pool
 ) -> None:

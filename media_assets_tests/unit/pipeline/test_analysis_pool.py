@@ -111,6 +111,29 @@ def test_a_model_that_always_kills_its_process_is_given_up(pool: AnalysisPool, m
     assert sum(assets == ("objects",) for assets, _ in Process.asked) == 3
 
 
+def test_pictures_that_kill_do_not_cost_the_others(pool: AnalysisPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than it takes to give up a model, but not in a row."""
+
+    def dies(task: Mapping[str, Any]) -> dict[str, Any] | None:
+        return None if any(int(item["paths"][0][:-5]) % 2 for item in task["items"]) else answer(task)
+
+    behave(monkeypatch, dies)
+    looked = pool.submit(items(12, "objects")).result()
+    assert [one.assets["objects"].has_killed for one in looked] == [False, True] * 6
+    assert [one.assets["objects"].found is None for one in looked] == [False, True] * 6
+
+
+def test_a_model_that_was_given_up_is_tried_again_with_the_next_files(
+    pool: AnalysisPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behave(monkeypatch, lambda task: None)
+    looked = pool.submit(items(4, "objects")).result()
+    assert [one.assets["objects"].has_killed for one in looked] == [True, True, True, False]
+    behave(monkeypatch, answer)
+    looked = pool.submit(items(4, "objects")).result()
+    assert all(one.assets["objects"].found is not None for one in looked)
+
+
 def test_want_of_memory_names_the_setting(pool: AnalysisPool, monkeypatch: pytest.MonkeyPatch) -> None:
     behave(monkeypatch, lambda task: {"memory": True})
     (looked,) = pool.submit(items(1, "objects")).result()
