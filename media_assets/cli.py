@@ -15,8 +15,8 @@ class _LazyGroup(click.Group):
     """Finds a subcommand in the module of its name."""
 
     modules: ClassVar[tuple[str, ...]] = (
-        *("doctor", "gallery", "models", "people", "process", "query", "rejected", "reprocess", "search", "serve"),
-        *("stale", "status"),
+        *("archive", "doctor", "gallery", "models", "people", "process", "query", "rebuild", "rejected"),
+        *("reopen", "reprocess", "retry", "search", "serve", "stale", "status"),
     )
 
     def list_commands(self, ctx: click.Context) -> list[str]:

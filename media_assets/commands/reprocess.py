@@ -36,7 +36,7 @@ _ASSETS = (*INGEST_ASSETS, *ANALYZE_ASSETS)
     "--asset", "assets", multiple=True, required=True, type=click.Choice(_ASSETS), help="Asset to redo; repeatable."
 )
 @click.option("--stale", "only_stale", is_flag=True, help="Only files whose result is out of date or missing.")
-@click.option("--all", "everything", is_flag=True, help="Every accepted file, whatever its result.")
+@click.option("--all", "everything", is_flag=True, help="Every accepted file that is not archived.")
 @library_option
 @json_option
 @reports_errors
@@ -53,16 +53,19 @@ def reprocess(assets: Sequence[str], only_stale: bool, everything: bool, library
     started = datetime.now(UTC)
     try:
         done, failures = _reprocess(opened, settings, assets, only_stale=only_stale, quiet=as_json)
+        archived = opened.ledger.archived_count()
     except KeyboardInterrupt:
         raise UserError("Stopped. Run the same command again to continue.", EXIT_INTERRUPTED) from None
     finally:
         opened.close()
     seconds = round((datetime.now(UTC) - started).total_seconds(), 2)
     if as_json:
-        print_json({"files": done, "failures": failures, "seconds": seconds})
+        print_json({"files": done, "failures": failures, "archived": archived, "seconds": seconds})
     else:
         counted = ", ".join(f"{asset}: {count} files" for asset, count in done.items())
         console.print(f"{counted}; {seconds} s.")
+        if archived:
+            console.print(f"{archived} archived files were left out: media-assets reopen brings them back.")
         for failure in failures:
             progress_console.print(f"failed: {failure}", style="red", markup=False)
     raise SystemExit(EXIT_FAILED if failures else 0)

@@ -21,6 +21,7 @@ from media_assets.storage.schemas import TABLES
 
 _SHOWN_BATCHES = 20
 _SHOWN_SIDECARS = 20
+_SHOWN_HELD = 20
 # Dagster's advice for one asset, and where SQLite starts to break (DESIGN.md section 2).
 PARTITION_LIMIT = 100_000
 SQLITE_PARTITION_LIMIT = 30_000
@@ -31,7 +32,7 @@ SQLITE_PARTITION_LIMIT = 30_000
 @json_option
 @reports_errors
 def status(library: str | None, as_json: bool) -> None:
-    """Show files by state, open batches, the last sweep of the inbox, and the rows of the catalog."""
+    """Show files by state, open batches, what cannot leave the inbox, its last sweep, and the rows of the catalog."""
     settings = Settings.load(library=library)
     opened = open_existing(settings)
     ledger = opened.ledger
@@ -44,6 +45,8 @@ def status(library: str | None, as_json: bool) -> None:
         "inbox": settings.inbox_url,
         "sidecars": {"count": files.pop("sidecar", 0), "without_media": lone, "first_without_media": first_lone},
         "files": files,
+        "archived": ledger.archived_count(),
+        "departures": {"states": ledger.departure_counts(), "first_held": ledger.held_departures(_SHOWN_HELD)},
         "batches": ledger.batch_counts(),
         "unfinished": [
             {
@@ -70,11 +73,13 @@ def status(library: str | None, as_json: bool) -> None:
 
 def _print(value: Mapping[str, object]) -> None:
     files, rows, unfinished = value["files"], value["catalog_rows"], value["unfinished"]
-    sidecars = value["sidecars"]
+    sidecars, archived, departures = value["sidecars"], value["archived"], value["departures"]
     assert isinstance(files, dict)  # noqa: S101 - built above
     assert isinstance(rows, dict)  # noqa: S101 - built above
     assert isinstance(unfinished, list)  # noqa: S101 - built above
     assert isinstance(sidecars, dict)  # noqa: S101 - built above
+    assert isinstance(archived, int)  # noqa: S101 - built above
+    assert isinstance(departures, dict)  # noqa: S101 - built above
     counted = ", ".join(f"{count} {state}" for state, count in sorted(files.items())) or "none yet"
     print_pairs(
         {
@@ -82,22 +87,31 @@ def _print(value: Mapping[str, object]) -> None:
             "Inbox": value["inbox"],
             "Last full sweep": value["last_full_sweep_at"],
             "Files": counted,
+            "Archived": f"{archived} of these files",
+            "Left the inbox": ", ".join(f"{count} {state}" for state, count in sorted(departures["states"].items()))
+            or "none (setting after_ingest)",
             "Sidecars": f"{sidecars['count']}, {sidecars['without_media']} of them without a media file",
             "Catalog rows": ", ".join(f"{count} {name}" for name, count in rows.items()),
             "Parts not in the catalog": value["parts_not_in_catalog"],
         }
     )
-    total = sum(files.values())
+    total = sum(files.values()) - archived
     if total > SQLITE_PARTITION_LIMIT:
         console.print(
             f"{total} partitions: Dagster advises at most {PARTITION_LIMIT}, and {SQLITE_PARTITION_LIMIT} on SQLite. "
-            "Use Postgres for the instance."
+            "Use Postgres for the instance, or archive old months: media-assets archive"
         )
     if sidecars["first_without_media"]:
         print_table(
             ("sidecar without a media file",),
             [(printable(key),) for key in sidecars["first_without_media"]],
             title="Upload the media files that belong to them, or remove them.",
+        )
+    if departures["first_held"]:
+        print_table(
+            ("upload that cannot leave the inbox", "why"),
+            [(printable(key), message) for key, message in departures["first_held"]],
+            title="Tried again by the sensor, or: media-assets process INBOX",
         )
     if unfinished:
         print_table(

@@ -10,9 +10,9 @@ from itertools import islice
 import dagster as dg
 
 from media_assets.defs.jobs import analyze_job
-from media_assets.defs.orphans import RUNS_IN_PROGRESS, fail_orphaned_runs
+from media_assets.defs.orphans import RUNS_IN_PROGRESS, fail_orphaned_runs, is_orphaned
 from media_assets.defs.partitions import partition_order
-from media_assets.defs.tags import ORPHANED_TAG, analysis_tags
+from media_assets.defs.tags import analysis_tags
 from media_assets.models.errors import ModelError
 from media_assets.pipeline.analysis_recipe import vision_recipe_of
 from media_assets.pipeline.assets import ANALYZE_ASSETS
@@ -31,7 +31,7 @@ def _retry_at(instance: dg.DagsterInstance, now: datetime) -> datetime:
     for record in instance.get_run_records(dg.RunsFilter(job_name=analyze_job.name), limit=_LOOKED_BACK):
         run = record.dagster_run
         # Nothing was wrong with the work when its process died.
-        if run.status != dg.DagsterRunStatus.FAILURE or ORPHANED_TAG in run.tags:
+        if run.status != dg.DagsterRunStatus.FAILURE or is_orphaned(run):
             break
         last = record.update_timestamp.astimezone(UTC) if failures == 0 else last
         failures += 1

@@ -8,11 +8,14 @@ from media_assets.defs.assets.catalog import catalog
 from media_assets.defs.assets.ingest import build_ingest
 from media_assets.defs.assets.near_duplicates import near_duplicates
 from media_assets.defs.assets.people import people
+from media_assets.defs.departures_sensor import build_departures_sensor
 from media_assets.defs.groups_sensor import build_groups_sensor
+from media_assets.defs.inbox_events_sensor import build_inbox_events_sensor
 from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job
 from media_assets.defs.resources import library_resource
 from media_assets.defs.retention_sensor import build_retention_sensor
 from media_assets.defs.sensors import build_sensors
+from media_assets.defs.states_sensor import build_states_sensor
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.recipe import recipe_of
 from media_assets.settings import Settings
@@ -38,6 +41,9 @@ def build_definitions(*, library: Library | None = None) -> dg.Definitions:
             build_analysis_sensor(settings.sensor_interval_s),
             build_groups_sensor(settings.sensor_interval_s),
             build_retention_sensor(),
+            build_states_sensor(),
+            build_departures_sensor(settings),
+            build_inbox_events_sensor(settings),
         ],
         resources={"library": library if library is not None else library_resource},
         # A run uses all cores by itself; a process per step would only pay the start of Python again.

@@ -5,24 +5,27 @@ the translation into Dagster's words and the look-ups in its instance.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import dagster as dg
 
 from media_assets.defs.jobs import catalog_job, ingest_job
-from media_assets.defs.orphans import RUNS_IN_PROGRESS, fail_orphaned_runs
+from media_assets.defs.orphans import RUNS_IN_PROGRESS, fail_orphaned_runs, has_died, is_orphaned
 from media_assets.defs.partitions import close_batch, media_partitions, partition_order
-from media_assets.defs.tags import ORPHANED_TAG, RUN_KEY_TAG, batch_tags
+from media_assets.defs.tags import RUN_KEY_TAG, batch_tags
 from media_assets.pipeline.assets import METADATA
-from media_assets.pipeline.intake import SweepResult, narrowed, plan_batches, sweep
+from media_assets.pipeline.bisect import bury
+from media_assets.pipeline.intake import OPEN_BATCHES, SweepResult, narrowed, plan_batches, sweep
 from media_assets.pipeline.library import Library
-from media_assets.pipeline.liveness import is_dead
+from media_assets.pipeline.liveness import is_dead, started_at
 from media_assets.pipeline.requests import RunState, decide
 from media_assets.storage.ledger_schema import Batch
 
-# Batches that are looked at in one tick: bounds its look-ups, and the runs that wait in the queue.
-_OPEN_BATCHES = 8
+# As OPEN_BATCHES, for those that have died, of which one run is requested at a time.
+_OPEN_SUSPECTS = 32
 
 # What makes a compaction fail, a damaged part for example, is rarely mended by itself.
 _AFTER_FAILED_COMPACTION = timedelta(minutes=15)
@@ -36,11 +39,46 @@ _RUN_STATES: dict[dg.DagsterRunStatus, RunState] = {
 }
 
 
-def _settle(instance: dg.DagsterInstance, library: Library, batch: Batch, now: datetime) -> Batch | None:
+def _run_state(run: dg.DagsterRun | None) -> RunState:
+    if run is None:
+        return "none"
+    return "died" if has_died(run) else _RUN_STATES.get(run.status, "waiting")
+
+
+@dataclass
+class _Look:
+    """What one tick finds out about the open batches.
+
+    Attributes:
+        due: Batches whose runs have to be requested.
+        died: Whether the process of a batch was found dead.
+        busy: Whether the run of a batch waits or works.
+    """
+
+    due: list[Batch] = field(default_factory=list)
+    died: bool = False
+    busy: bool = False
+
+
+def _look(
+    instance: dg.DagsterInstance, library: Library, batches: Sequence[Batch], now: datetime, *, others_died: bool
+) -> _Look:
+    """Move open batches on."""
+    look = _Look()
+    for batch in batches:
+        due = _settle(instance, library, batch, now, look, others_died=others_died)
+        if due is not None:
+            look.due.append(due)
+    return look
+
+
+def _settle(
+    instance: dg.DagsterInstance, library: Library, batch: Batch, now: datetime, look: _Look, *, others_died: bool
+) -> Batch | None:
     """Move one open batch on; return it if its run has to be requested."""
     records = instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: batch.run_key}), limit=1)
     record = records[0] if records else None
-    state = "none" if record is None else _RUN_STATES.get(record.dagster_run.status, "waiting")
+    state = _run_state(record.dagster_run if record is not None else None)
     settings = library.settings
     decision = decide(
         batch,
@@ -52,10 +90,21 @@ def _settle(instance: dg.DagsterInstance, library: Library, batch: Batch, now: d
     )
     if decision.action == "request":
         return batch
-    if decision.action == "wait" or (decision.action == "close" and close_batch(instance, library, batch)):
+    if decision.action == "wait":
+        look.busy |= state != "none" or batch.state == "running"
+        return None
+    if decision.action == "close" and close_batch(instance, library, batch):
         return None
     if decision.action == "abandon" and record is not None:
         instance.report_run_failed(record.dagster_run, decision.message)
+    if decision.died:
+        look.died = True
+        watched = batch.heartbeat_at is not None and batch.heartbeat_at >= started_at()
+        positions = partial(partition_order, instance)
+        bury(library.ledger, batch, now, positions, is_shared=others_died or not watched)
+        close_batch(instance, library, batch)
+        buried = library.ledger.batch(batch.batch_id)
+        return buried if buried is not None and buried.state == "pending" and buried.not_before <= now else None
     reopened = library.ledger.reopen_batch(
         batch,
         message=decision.message or "Files of the batch changed while it ran.",
@@ -63,6 +112,21 @@ def _settle(instance: dg.DagsterInstance, library: Library, batch: Batch, now: d
         max_attempts=settings.batch_max_attempts,
     )
     return reopened if reopened.state == "pending" and reopened.not_before <= now else None
+
+
+def _due_batches(instance: dg.DagsterInstance, library: Library, inbox_url: str, now: datetime) -> list[Batch]:
+    """Move the oldest open batches on and return those that are due: of those that have died, one at a time."""
+    suspects = library.ledger.suspect_ids(inbox_url)
+    others = library.ledger.open_batches(inbox_url, OPEN_BATCHES, without=suspects, due_at=now)
+    look = _look(instance, library, others, now, others_died=False)
+    suspected = library.ledger.open_batches(inbox_url, _OPEN_SUSPECTS, only=suspects, due_at=now) if suspects else []
+    alone = _look(instance, library, suspected, now, others_died=look.died)
+    if not look.died and not suspects:
+        return look.due
+    known = library.ledger.suspect_ids(inbox_url)
+    unsuspected = [batch for batch in look.due if batch.batch_id not in known]
+    newly = [batch for batch in look.due if batch.batch_id in known]
+    return unsuspected if alone.busy else unsuspected + (newly + alone.due)[:1]
 
 
 def _request(batch: Batch) -> dg.RunRequest:
@@ -98,14 +162,12 @@ def inbox_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Sens
         positions,
         max_files=settings.batch_max_files,
         max_bytes=settings.batch_max_bytes,
+        max_open=OPEN_BATCHES,
     )
     now = datetime.now(UTC)  # not earlier: batches that were planned just now are due
     due: list[Batch] = []
     partitions: list[str] = []
-    for open_batch in library.ledger.open_batches(inbox.url, _OPEN_BATCHES):
-        batch = _settle(context.instance, library, open_batch, now)
-        if batch is None:
-            continue
+    for batch in _due_batches(context.instance, library, inbox.url, now):
         members = library.ledger.pending_members(batch.batch_id)
         if members:
             due.append(narrowed(batch, members, positions))
@@ -137,7 +199,7 @@ def catalog_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     runs = context.instance.get_run_records(dg.RunsFilter(job_name=catalog_job.name), limit=1)
     run = runs[0].dagster_run if runs else None
     # Nothing was wrong with the tables when its process died: no reason to wait. Either sensor may have seen it first.
-    status = run.status if run is not None and ORPHANED_TAG not in run.tags else None
+    status = run.status if run is not None and not is_orphaned(run) else None
     if status in RUNS_IN_PROGRESS:
         return dg.SensorResult(skip_reason="A compaction is running.")
     last = datetime.fromisoformat(context.cursor) if context.cursor else None

@@ -3,14 +3,24 @@
 Listing minus ledger (DESIGN.md section 6): no time stamp and no order of keys decides whether an upload is new.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from media_assets.storage.inbox import Inbox
 from media_assets.storage.ledger import Ledger
 from media_assets.storage.ledger_schema import Batch, MediaEntry
 
-_PLAN_AT_ONCE = 5000  # uploads that one call turns into batches; the rest waits for the next tick
+SWEEP_SECONDS = 5.0
+"""After this no other page is asked for in one tick: a slow server must not hold up the runs that are due."""
+
+OPEN_BATCHES = 8
+"""Batches that one tick looks at: bounds its look-ups, and the runs that wait in the queue."""
+
+# Uploads that one call turns into batches; the rest waits for the next tick. As many as the runs take that a tick
+# requests at most (eight, of ``batch_max_files``): more would only make the tick longer.
+_PLAN_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,11 @@ def sweep(
     max_pages: int | None,
     take_over: bool,
     on_page: Callable[[int], None] | None = None,
+    max_seconds: float = SWEEP_SECONDS,
 ) -> SweepResult:
     """Continue the sweep over ``inbox`` for at most ``max_pages`` pages (``None``: from the start to the end).
+
+    A bounded piece also ends after ``max_seconds``, with one page at least, so that every call gets on.
 
     The position is kept in the ledger, so that the next call continues; a sweep that reached the end starts over,
     and so every sweep is a full comparison.
@@ -50,6 +63,7 @@ def sweep(
     position = status.position if status is not None and max_pages is not None else None
     listed = new = pages = sidecars = 0
     conflicts: list[str] = []
+    started = time.monotonic()
     while True:
         page = inbox.list(position, page_size)
         result = ledger.record_page(inbox.url, page.objects, page.position, take_over=take_over)
@@ -61,7 +75,8 @@ def sweep(
         position = page.position
         if on_page is not None:
             on_page(listed)
-        if position is None or (max_pages is not None and pages >= max_pages):
+        spent = max_pages is not None and (pages >= max_pages or time.monotonic() - started >= max_seconds)
+        if position is None or spent:
             return SweepResult(listed, new, tuple(conflicts), completed=position is None, sidecars=sidecars)
 
 
@@ -72,6 +87,7 @@ def plan_batches(
     *,
     max_files: int,
     max_bytes: int,
+    max_open: int | None = None,
 ) -> list[Batch]:
     """Put waiting uploads into batches that each cover a contiguous range of partitions.
 
@@ -85,15 +101,21 @@ def plan_batches(
         positions: Returns the order of the existing partitions; asked only when there is something to plan.
         max_files: Files of a batch at most.
         max_bytes: Bytes of a batch at most; a larger file gets a batch of its own.
+        max_open: While so many batches are due, what arrives is left to gather: few runs of many files instead of one
+            for what each call found. Else at most so many are made, those of new files first, so that these do not
+            wait for a thousand scattered newer versions. ``None``: no limit.
     """
+    if max_open is not None and len(ledger.open_batches(inbox_url, max_open, due_at=datetime.now(UTC))) >= max_open:
+        return []
     waiting = ledger.waiting(inbox_url, _PLAN_AT_ONCE)
     refreshes = ledger.waiting_refreshes(inbox_url, _PLAN_AT_ONCE)
     if not (waiting or refreshes):
         return []
     order = positions()
-    made = ledger.create_batches(inbox_url, _grouped(waiting, order, max_files, max_bytes))
+    made = ledger.create_batches(inbox_url, _grouped(waiting, order, max_files, max_bytes)[:max_open])
     # After the uploads: people wait for these.
-    again = _grouped(refreshes, order, max_files, max_bytes)
+    left = None if max_open is None else max_open - len(made)
+    again = _grouped(refreshes, order, max_files, max_bytes)[:left]
     return [*made, *(ledger.create_batches(inbox_url, again, refresh=True) if again else [])]
 
 

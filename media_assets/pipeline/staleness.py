@@ -21,14 +21,19 @@ REPROCESSED: tuple[Freshness, ...] = ("out_of_date", "missing", "failed")
 
 @dataclass(frozen=True)
 class AssetFreshness:
-    """How the results of one asset stand, over all accepted files."""
+    """How the results of one asset stand, over all accepted files that are not archived."""
 
     asset: str
     counts: Counter[Freshness]
 
 
-def freshness_of(library: Library, asset: str) -> Iterator[tuple[str, Freshness]]:
+def freshness_of(library: Library, asset: str, *, archived: bool = False) -> Iterator[tuple[str, Freshness]]:
     """Yield, for each accepted file, its media id and how its result of ``asset`` stands.
+
+    Args:
+        library: The library.
+        asset: Name of the asset.
+        archived: Only archived files, instead of those that are not: nothing of them is computed again.
 
     Raises:
         StorageError: The ledger cannot be read.
@@ -36,7 +41,7 @@ def freshness_of(library: Library, asset: str) -> Iterator[tuple[str, Freshness]
     """
     recipe = recipe_of(library.settings)
     expected = {may: ledger_version(asset, recipe, recognizes=may) for may in (False, True)}
-    for row in library.ledger.result_versions(asset):
+    for row in library.ledger.result_versions(asset, archived=archived):
         may = allows(library.settings, row.owner, "recognition")
         yield row.media_id, _freshness(row, expected[may])
 
@@ -52,7 +57,7 @@ def _freshness(row: ResultVersion, expected: str) -> Freshness:
 
 
 def library_freshness(library: Library) -> list[AssetFreshness]:
-    """Return how the results of every per-file asset stand; assets that are switched off are left out."""
+    """Return how the results of every per-file asset stand; assets that are off, and archived files, are left out."""
     vision = recipe_of(library.settings).vision
     assets = (*INGEST_ASSETS, *(asset for asset in ANALYZE_ASSETS if vision.is_on(asset)))
     return [

@@ -78,6 +78,9 @@ def test_what_the_code_location_consists_of() -> None:
     } == {
         "analysis_sensor": ("analyze_job", 10, dg.DefaultSensorStatus.RUNNING),
         "groups_sensor": ("groups_job", 10, dg.DefaultSensorStatus.RUNNING),
+        "states_sensor": (None, 30, dg.DefaultSensorStatus.RUNNING),
+        "departures_sensor": (None, 10, dg.DefaultSensorStatus.STOPPED),
+        "inbox_events_sensor": (None, 10, dg.DefaultSensorStatus.STOPPED),
         "retention_sensor": (None, 600, dg.DefaultSensorStatus.RUNNING),
         "inbox_sensor": ("ingest_job", 10, dg.DefaultSensorStatus.RUNNING),
         "catalog_sensor": ("catalog_job", 10, dg.DefaultSensorStatus.RUNNING),

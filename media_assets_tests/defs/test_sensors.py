@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -96,6 +97,17 @@ def test_a_new_version_of_an_old_file_gets_a_run_over_its_partition(world: World
     assert catalog.read_current(world.library.store, "files").num_rows == 5
 
 
+def finish_batches(world: World) -> int:
+    """End all open batches: their files have vanished. Returns how many there were."""
+    batches = open_batches(world)
+    for file in Path(world.library.settings.inbox_url).rglob("*.jpg"):
+        file.unlink()
+    for batch in batches:
+        world.library.ledger.record_results([], gone=world.library.ledger.batch_members(batch.batch_id))
+        world.library.ledger.finish_batch(batch.batch_id)
+    return len(batches)
+
+
 def test_batches_are_limited_and_each_range_covers_exactly_its_batch(make_world: MakeWorld, drop: Drop) -> None:
     world = make_world(batch_max_files=3)
     drop({f"{n:02}.jpg": jpeg(n) for n in range(10)})
@@ -117,10 +129,32 @@ def test_a_tick_lists_and_requests_a_bounded_piece_and_the_next_ones_the_rest(
     for _ in range(3):
         seen |= {request.run_key for request in world.tick().run_requests}
     assert len(seen) == 8  # no more than that wait in the queue
-    for batch in open_batches(world):
-        world.library.ledger.record_results([], gone=world.library.ledger.batch_members(batch.batch_id))
-        world.library.ledger.finish_batch(batch.batch_id)
+    while finish_batches(world):
+        world.tick()
     assert world.library.ledger.counts() == {"gone": 14}
+
+
+def test_what_arrives_while_many_batches_wait_is_gathered(make_world: MakeWorld, drop: Drop) -> None:
+    world = make_world(batch_max_files=4)
+    drop({f"{n:02}.jpg": jpeg(n) for n in range(32)})
+    assert len(world.tick().run_requests) == 8
+    for number in range(5):
+        drop({f"late-{number}.jpg": jpeg(number)})
+        world.tick()
+    finish_batches(world)
+    assert [len(covered(world, request)) for request in world.tick().run_requests] == [4, 1]
+
+
+def test_new_files_do_not_wait_for_many_scattered_newer_versions(make_world: MakeWorld, drop: Drop) -> None:
+    world = make_world(batch_max_files=100)
+    drop({f"{n:02}.jpg": jpeg(n) for n in range(40)})
+    world.ingest()
+    drop({f"{n:02}.jpg": jpeg(n, size=(30, 20)) for n in range(0, 40, 2)})  # 20 ranges
+    assert len(world.tick().run_requests) == 7  # and the batch whose run has ended is closed
+    drop({"new.jpg": jpeg(99)})
+    world.tick()
+    finish_batches(world)
+    assert covered(world, world.tick().run_requests[0]) == [keys.media_id("new.jpg")]
 
 
 def test_a_file_that_is_still_being_copied_is_left_alone(make_world: MakeWorld, drop: Drop) -> None:

@@ -229,3 +229,11 @@ def test_every_upload_is_in_one_batch_whose_range_covers_nothing_else(
             assert len(members) <= max_files
             assert len(members) == 1 or sum(files[key][0] for key in members) <= max_bytes
             assert batch.file_count == len(members)
+
+
+def test_a_piece_of_a_sweep_is_bounded_by_time_too_and_gets_on(ledger: Ledger) -> None:
+    inbox = ListInbox([upload(f"{at}.jpg") for at in range(6)])
+    first = sweep(ledger, inbox, page_size=2, max_pages=10, take_over=True, max_seconds=0.0)
+    assert (first.listed, first.completed) == (2, False)
+    whole = sweep(ledger, inbox, page_size=2, max_pages=None, take_over=True, max_seconds=0.0)
+    assert (whole.listed, whole.completed) == (6, True)
