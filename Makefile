@@ -64,6 +64,10 @@ e2e: $(STAMP_ALL) ## Run the tests with the real daemon, web server and a headle
 bench-bookkeeping: $(STAMP_ALL) ## Measure what Dagster's records cost for each file (ARGS="--partitions 1000,20000,100000")
 	$(BIN)/python -m media_assets_tests.bench.bookkeeping_events $(ARGS)
 
+.PHONY: bench-ui
+bench-ui: $(STAMP_ALL) ## Measure how soon pages of the UI are there with 50,000 partitions (ARGS="--partitions 100000")
+	$(BIN)/python -m media_assets_tests.bench.ui_scale $(ARGS)
+
 .PHONY: bench-runs
 bench-runs: $(STAMP_ALL) ## Measure what a real service costs for each file, in ranged runs and with one run for each
 	$(BIN)/python -m media_assets_tests.bench.bookkeeping $(ARGS)
@@ -108,6 +112,19 @@ bench-search: $(STAMP_ALL) ## Measure search by picture: recall of the approxima
 fuzz: $(STAMP_ALL) ## Feed mutated files to the pipeline: MINUTES=10, SECONDS=60, ARGS="--seed 7 --start 12 --count 1"
 	$(BIN)/python -m media_assets_tests.bench.fuzz $(if $(MINUTES),--minutes $(MINUTES)) \
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+.PHONY: torture
+torture: $(STAMP_ALL) ## Kill, disturb and fill a real service while files arrive by S3: MINUTES=3 SEED=7 BACKEND=seaweedfs
+	$(BIN)/python -m media_assets_tests.torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(BACKEND),--backend $(BACKEND)) $(ARGS)
+
+.PHONY: bench-arrival
+bench-arrival: $(STAMP_ALL) ## Measure how soon a new file has its thumbnails while a backfill runs (ARGS="--files 5000")
+	$(BIN)/python -m media_assets_tests.bench.arrival_latency $(ARGS)
+
+.PHONY: bench-inbox
+bench-inbox: $(STAMP_ALL) ## Measure what an inbox of a million objects costs (ARGS="--objects 100000", "--postgres")
+	$(BIN)/python -m media_assets_tests.bench.inbox_scale $(ARGS)
 
 .PHONY: docs
 docs: $(STAMP_DEMO) ## Write the pages of docs/ that are generated from the code anew

