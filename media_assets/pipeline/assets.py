@@ -20,6 +20,7 @@ METADATA = "metadata"
 THUMBNAILS = "thumbnails"
 OPTIMIZED = "optimized"
 APPEARANCE = "appearance"
+SHAREABLE = "shareable"
 
 INGEST_ASSETS = (ORIGINAL, METADATA, THUMBNAILS, OPTIMIZED, APPEARANCE)
 
@@ -30,9 +31,16 @@ TABLE_OF = {
     OPTIMIZED: "renditions",
     APPEARANCE: "appearance",
     **{asset: asset for asset in (EMBEDDINGS, OBJECTS, FACES, SCENES, TEXTS, SAFETY)},
+    SHAREABLE: "shareable",
 }
 ANALYZE_ASSETS = (EMBEDDINGS, OBJECTS, FACES, SCENES, TEXTS, SAFETY)
 """The assets of op ``analyze``; each has a table of its own name."""
+
+PROTECT_ASSETS = (SHAREABLE,)
+"""The asset of op ``protect``."""
+
+PER_FILE_ASSETS = (*INGEST_ASSETS, *ANALYZE_ASSETS, *PROTECT_ASSETS)
+"""Every asset that has a partition for each media file."""
 
 REJECTED_TABLE = "rejected"
 
@@ -52,6 +60,7 @@ _ALGORITHM = {
     SCENES: 1,
     TEXTS: 1,
     SAFETY: 1,
+    SHAREABLE: 1,
 }
 
 _THUMBNAIL_OPTIONS = ("thumbnail_format", "thumbnail_squares", "thumbnail_crop", "background", "video_frames")
@@ -79,6 +88,8 @@ def _settings(asset: str, recipe: Recipe) -> object:
         return {"geocoder": recipe.geocoder, "places": places.data_version() if offline else None}
     if asset in ANALYZE_ASSETS:
         return recipe.vision.decides(asset)
+    if asset == SHAREABLE:
+        return recipe.sharing.decides()
     return None
 
 

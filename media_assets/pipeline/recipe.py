@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from media_assets.media.rendering import RenderOptions
 from media_assets.models.vision_recipe import VisionRecipe
 from media_assets.pipeline.analysis_recipe import vision_recipe_of
+from media_assets.pipeline.sharing_recipe import SharingRecipe
 from media_assets.settings import Settings
 
 
@@ -16,11 +17,13 @@ class Recipe:
         geocoder: Setting ``geocoder``; it counts for ``metadata``.
         rendering: It counts for ``thumbnails`` and ``optimized``.
         vision: It counts for the assets of op ``analyze``.
+        sharing: It counts for ``shareable``.
     """
 
     geocoder: str = "offline"
     rendering: RenderOptions = field(default_factory=RenderOptions)
     vision: VisionRecipe = field(default_factory=VisionRecipe)
+    sharing: SharingRecipe = field(default_factory=SharingRecipe)
 
 
 DEFAULT_RECIPE = Recipe()

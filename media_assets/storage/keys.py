@@ -20,6 +20,9 @@ TABLES_FOLDER = "tables"
 PEOPLE_EDITS = "people/edits"
 """Folder of the edits of people, by owner."""
 
+SHAREABLE_FOLDER = "shareable"
+"""Folder of the copies that may leave the library."""
+
 _SLUG_CHARS = 40
 _ID_HASH_DIGITS = 12
 _OWNER_HASH_DIGITS = 12
@@ -34,6 +37,8 @@ _TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN = re.compile(r"[0-9a-f]{8}")
+_SHARE_TOKEN = re.compile(r"[0-9a-f]{32}")
+_NEUTRAL_NAME = re.compile(r"(?:picture|video)\.[a-z0-9]{1,8}")
 _MEDIA_ID = re.compile(rf"[a-z0-9_-]{{1,{_SLUG_CHARS}}}-[0-9a-f]{{{_ID_HASH_DIGITS}}}")
 _PART_KEY = re.compile(
     rf"tables/(?P<table>{_TABLE.pattern})/month=(?P<month>{_MONTH.pattern})"
@@ -164,6 +169,32 @@ def quarantine_key(owner: str, media_id: str, sha256: str, ext: str) -> str:
     """
     _check(_MEDIA_ID, media_id, "media_id", "{slug}-{12 hex digits}")
     return f"quarantine/{owner_segment(owner)}/{media_id}/{_content_name(sha256, ext)}"
+
+
+def shareable_folder(owner: str) -> str:
+    """Folder of the copies of an owner's files: ``shareable/<12 hex digits>``, which do not show the name.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it. Who guesses a name can test the guess: it is a pseudonym.
+    """
+    digest = hashlib.sha256(b"shareable\x00" + owner.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{SHAREABLE_FOLDER}/{digest[:_OWNER_HASH_DIGITS]}"
+
+
+def shareable_key(owner: str, token: str, name: str) -> str:
+    """Key of a copy that may leave the library: ``shareable/<12 hex digits>/<token>/<picture or video>.<ext>``.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (hashed here).
+        token: 32 hex digits, random for each copy, so that nobody finds one by guessing.
+        name: ``picture.<ext>`` or ``video.<ext>``.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    _check(_SHARE_TOKEN, token, "token", "32 lower-case hex digits")
+    _check(_NEUTRAL_NAME, name, "name", "picture.<ext> or video.<ext>")
+    return f"{shareable_folder(owner)}/{token}/{name}"
 
 
 def part_key(table: str, month: str, run_id: str, n: int) -> str:

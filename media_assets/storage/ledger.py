@@ -17,6 +17,7 @@ from media_assets.storage import ledger_schema as schema
 from media_assets.storage.inbox import InboxObject
 from media_assets.storage.ledger_archive import is_archived
 from media_assets.storage.ledger_batches import BatchLedger
+from media_assets.storage.ledger_copies import CopyLedger
 from media_assets.storage.ledger_deaths import DeathLedger
 from media_assets.storage.ledger_engine import chunks
 from media_assets.storage.ledger_leases import LeaseLedger
@@ -65,6 +66,7 @@ class Ledger(
     OriginalLedger,
     PairLedger,
     PlaceLedger,
+    CopyLedger,
     RebuildLedger,
     LeaseLedger,
 ):

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from media_assets.storage import ledger_schema as schema
 from media_assets.storage.inbox import InboxObject
+from media_assets.storage.ledger_copies import shared_copy
 from media_assets.storage.ledger_deaths import death, picture_death, suspect
 from media_assets.storage.ledger_departures import DepartureLedger, departed_batch, departure
 from media_assets.storage.ledger_engine import chunks
@@ -24,7 +25,7 @@ UNKNOWN_ETAG = ""
 _EMPTIED = (
     *(schema.media, schema.batch, schema.original, schema.outcome, schema.sweep, schema.media_key, schema.sidecar_key),
     *(schema.sidecar_use, schema.refresh, schema.pair, schema.preview, departure, departed_batch),
-    *(death, suspect, picture_death),
+    *(death, suspect, picture_death, shared_copy),
 )
 
 

@@ -6,6 +6,7 @@ For the pipeline, which corrects single rows between two compactions; analysts a
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,10 +14,11 @@ import pyarrow.parquet as pq
 from media_assets.storage import keys
 from media_assets.storage.catalog import month_sources
 from media_assets.storage.columns import Table
+from media_assets.storage.current_rows import current_rows
 from media_assets.storage.errors import CatalogError, ObjectMissing
 from media_assets.storage.objects import ObjectStore
 from media_assets.storage.schemas import table_named
-from media_assets.storage.tables import conform
+from media_assets.storage.tables import REMOVED_SCHEMA, conform
 
 _ATTEMPTS = 5
 
@@ -44,6 +46,54 @@ def present_rows(store: ObjectStore, table: str, month: str, media_ids: Collecti
         except ObjectMissing:
             continue  # a compaction has replaced the file since the manifest was read
     raise CatalogError(f"A current file of table {table} is gone. Materialize the asset `catalog` to rebuild it.")
+
+
+def present_groups(
+    store: ObjectStore, table: str, month: str, media_ids: Collection[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Read the current rows of files of any table, tombstones counted.
+
+    Args:
+        store: The library.
+        table: Name of the table.
+        month: Month in which the files were first seen, ``yyyy-mm``.
+        media_ids: The files.
+
+    Returns:
+        Rows by media id, in the order of the table's key; files without rows are left out.
+
+    Raises:
+        CatalogError: The catalog or a part is not usable.
+        StorageError: The store could not be read.
+    """
+    declared = table_named(table)
+    for _ in range(_ATTEMPTS):
+        try:
+            return _read_groups(store, declared, month, media_ids)
+        except ObjectMissing:
+            continue  # a compaction has replaced the file since the manifest was read
+    raise CatalogError(f"A current file of table {table} is gone. Materialize the asset `catalog` to rebuild it.")
+
+
+def _read_groups(
+    store: ObjectStore, table: Table, month: str, media_ids: Collection[str]
+) -> dict[str, list[dict[str, Any]]]:
+    pieces, numbers = [table.schema.empty_table()], [np.empty(0, np.int64)]
+    removed = [REMOVED_SCHEMA.empty_table()]
+    for key in month_sources(store, table.name, month):
+        part = keys.parse_part_key(key)
+        for data in _matching(store, key, media_ids):
+            if part is not None and part.removed:
+                removed.append(conform(data, REMOVED_SCHEMA, key))
+                continue
+            pieces.append(conform(data, table.schema, key))
+            numbers.append(np.full(data.num_rows, part.n if part is not None else -1, np.int64))
+    found = pa.concat_tables(pieces)
+    order = current_rows(table, found, np.concatenate(numbers), pa.concat_tables(removed))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in found.take(pa.array(order)).to_pylist():
+        rows.setdefault(row["media_id"], []).append(row)
+    return rows
 
 
 def _read(

@@ -1,7 +1,7 @@
 """The contract with analysts: every table, its grain and key, and the check of rows against it (DESIGN.md section 8).
 
-The columns are in ``ingest_tables`` and ``vision_tables``. How parts are written is in ``tables``, how they are
-compacted in ``catalog``; the data dictionary of the docs is generated from here by ``dictionary``.
+The columns are in modules ``..._tables``. How parts are written is in ``tables``, how they are compacted in
+``catalog``; the data dictionary of the docs is generated from here by ``dictionary``.
 """
 
 import math
@@ -30,6 +30,7 @@ from media_assets.storage.ingest_tables import (
     REJECTED,
     RENDITIONS,
 )
+from media_assets.storage.shareable_tables import SHAREABLE
 from media_assets.storage.vision_tables import (
     EMBEDDINGS,
     FACES,
@@ -74,6 +75,7 @@ TABLES: dict[str, Table] = {
             PEOPLE,
         ),
         Table("near_duplicates", "One row per file that has near-duplicates.", ("media_id",), NEAR_DUPLICATES),
+        Table("shareable", "One row per file that somebody wanted to share.", ("media_id",), SHAREABLE),
         Table("rejected", "One row per media file whose present upload is rejected.", ("media_id",), REJECTED),
     )
 }

@@ -159,3 +159,19 @@ def test_other_keys_are_no_parts(key: str) -> None:
 def test_arguments_outside_the_grammar_are_refused(make, arguments) -> None:
     with pytest.raises(ValueError, match=r"expected|empty"):
         make(*arguments)
+
+
+def test_keys_of_copies_tell_nothing_of_their_owner() -> None:
+    key = keys.shareable_key("alice", "0f" * 16, "picture.jpg")
+    assert re.fullmatch(r"shareable/[0-9a-f]{12}/(0f){16}/picture\.jpg", key)
+    assert "alice" not in key
+    assert keys.shareable_folder("alice") != keys.shareable_folder("bob")
+    assert key.startswith(keys.shareable_folder("alice") + "/")
+
+
+@pytest.mark.parametrize(
+    ("token", "name"), [("short", "picture.jpg"), ("0f" * 16, "IMG_0001.jpg"), ("0F" * 16, "video.mp4")]
+)
+def test_keys_of_copies_have_no_name_of_their_own(token: str, name: str) -> None:
+    with pytest.raises(ValueError, match=r"token|name"):
+        keys.shareable_key("alice", token, name)

@@ -8,7 +8,7 @@ import pytest
 from media_assets.storage import catalog
 from media_assets.storage.errors import CatalogError
 from media_assets.storage.objects import ObjectStore, StoreOptions, open_store
-from media_assets.storage.present import present_rows
+from media_assets.storage.present import present_groups, present_rows
 from media_assets.storage.tables import PartWriter
 from media_assets_tests.unit.storage.table_rows import EPOCH, row
 
@@ -66,3 +66,29 @@ def test_a_damaged_part_is_named(store: ObjectStore) -> None:
     store.put_bytes(f"tables/metadata/month={MONTH}/run-2-0.parquet", b"no parquet")
     with pytest.raises(CatalogError, match=r"run-2-0\.parquet cannot be read"):
         titles(store, "a")
+
+
+def labels(store: ObjectStore, *media_ids: str) -> dict[str, list[str]]:
+    found = present_groups(store, "objects", MONTH, media_ids)
+    return {media_id: [one["label"] for one in rows] for media_id, rows in found.items()}
+
+
+def test_of_a_table_with_many_rows_a_file_those_of_its_latest_computation_count(store: ObjectStore) -> None:
+    def put(run: str, seconds: int, **found: str) -> None:
+        at = EPOCH + timedelta(seconds=seconds)
+        rows = [
+            row("objects", media_id=media_id, label=label, object_index=index, computed_at=at)
+            for media_id, words in found.items()
+            for index, label in enumerate(words.split())
+        ]
+        PartWriter(store, run).append("objects", MONTH, rows)
+
+    put("run-1", 0, a="dog cat", b="car")
+    assert labels(store, "a", "b", "x") == {"a": ["dog", "cat"], "b": ["car"]}
+    catalog.compact(store)
+    put("run-2", 2, a="bird")
+    put("run-0", -1, b="bus tram")
+    assert labels(store, "a", "b") == {"a": ["bird"], "b": ["car"]}
+    PartWriter(store, "run-3").remove("objects", MONTH, ["a"], EPOCH + timedelta(seconds=3))
+    assert labels(store, "a", "b") == {"b": ["car"]}
+    assert present_groups(store, "objects", "2026-06", ["b"]) == {}
