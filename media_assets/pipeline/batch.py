@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, REJECTED_TABLE, TABLE_OF
 from media_assets.pipeline.duplicates import hand_over_originals
+from media_assets.pipeline.interrupted import complete_interrupted
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.pipeline.pairs import facts_of, match_pairs, relink
@@ -43,6 +44,7 @@ from media_assets.pipeline.stages import (
 from media_assets.pipeline.stopping import WorkStoppedError, wait_unless_stopped
 from media_assets.pipeline.workers import WorkerPool
 from media_assets.storage.errors import StorageError
+from media_assets.storage.ledger_begun import BegunVersion
 from media_assets.storage.tables import PartWriter
 
 _HEARTBEAT_S = 15.0
@@ -89,7 +91,9 @@ def run_work(library: Library, items: Sequence[WorkItem], run: RunIdentity) -> I
                 is_last = done == len(items)
                 waited = time.monotonic() - since
                 if is_last or len(chunk) >= settings.flush_files or waited >= settings.flush_interval_s:
-                    yield from _flush(library, writer, run, chunk, is_last=is_last)
+                    outcomes = tuple(one.result() if isinstance(one, Future) else one for one in chunk)
+                    outcomes = complete_interrupted(library, pool, spool, outcomes)
+                    yield from _flush(library, writer, run, outcomes, is_last=is_last)
                     chunk, since = [], time.monotonic()
     finally:
         shutil.rmtree(spool, ignore_errors=True)
@@ -185,18 +189,25 @@ def _flush(
     library: Library,
     writer: PartWriter,
     run: RunIdentity,
-    chunk: Sequence[FileOutcome | Future[FileOutcome]],
+    outcomes: tuple[FileOutcome, ...],
     *,
     is_last: bool,
 ) -> Iterator[Chunk]:
     """Write rows, hand the chunk to the caller for its events, then record it in the ledger."""
-    outcomes = tuple(one.result() if isinstance(one, Future) else one for one in chunk)
     try:
         outcomes = with_places(library.geocoder, outcomes)
     except GeocodingStoppedError:
         raise WorkStoppedError from None
     outcomes = hand_over_originals(library, writer, outcomes)
     at = datetime.now(UTC)
+    from_inbox = [outcome for outcome in outcomes if outcome.source == "inbox"]
+    accepted = [
+        (outcome.entry, outcome.sha256, outcome.original_key)
+        for outcome in outcomes
+        if outcome.source == "inbox" or outcome.is_interrupted_version
+        if outcome.state == "materialized" and outcome.sha256 is not None and outcome.original_key is not None
+    ]
+    library.ledger.note_begun(BegunVersion(one.media_id, one.etag, sha256, key) for one, sha256, key in accepted)
     facts = [one for one in map(facts_of, outcomes) if one is not None]
     partners = library.ledger.partners_of(facts, match_pairs)
     for (table, month), rows in rows_of(outcomes, run, at, partners).items():
@@ -212,17 +223,19 @@ def _flush(
         # and nobody would finish this.
         relink(library, writer)
         clear_rejections(library, writer, {outcome.entry.inbox for outcome in outcomes})
-    from_inbox = [outcome for outcome in outcomes if outcome.source == "inbox"]
+    refused = {outcome.entry.media_id for outcome in from_inbox if outcome.state == "rejected"}
+    # The newest version of a file says how far its assets are.
+    latest = [one for one in outcomes if not (one.is_interrupted_version and one.entry.media_id in refused)]
     library.ledger.record_results(
-        ledger_outcomes(outcomes, run, at),
-        accepted=[
-            (outcome.entry, outcome.sha256, outcome.original_key)
-            for outcome in from_inbox
-            if outcome.state == "materialized" and outcome.sha256 is not None and outcome.original_key is not None
-        ],
+        ledger_outcomes(latest, run, at),
+        accepted=accepted,
         rejected=[outcome.entry for outcome in from_inbox if outcome.state == "rejected"],
         gone=[outcome.entry for outcome in from_inbox if outcome.state == "gone"],
-        failed=[outcome.entry for outcome in from_inbox if outcome.state == "failed"],
+        failed=[
+            outcome.entry
+            for outcome in outcomes
+            if outcome.state == "failed" and (outcome.source == "inbox" or outcome.is_interrupted_version)
+        ],
         reread=[
             (outcome.entry, outcome.state == "materialized")
             for outcome in outcomes

@@ -58,6 +58,8 @@ class FileOutcome:
         place: What the position is called, if there is one and ``metadata`` was asked for.
         sidecars: The sidecars that were taken into account, if ``metadata`` was asked for.
         given_up: Assets that were asked for and cannot be made of this file, which is sound in itself, and why.
+        is_interrupted_version: Whether this is about a version that a dead run had begun (``interrupted``), and that
+            the inbox does not show any more.
     """
 
     entry: MediaEntry
@@ -77,6 +79,7 @@ class FileOutcome:
     place: Place | None = None
     sidecars: tuple[SidecarUse, ...] = ()
     given_up: Mapping[str, ContentError] = field(default_factory=dict)
+    is_interrupted_version: bool = False
 
     def renditions_of(self, asset: str) -> list[StoredRendition]:
         """Return the stored renditions that belong to one asset."""

@@ -17,6 +17,7 @@ from media_assets.storage import ledger_schema as schema
 from media_assets.storage.inbox import InboxObject
 from media_assets.storage.ledger_archive import is_archived
 from media_assets.storage.ledger_batches import BatchLedger
+from media_assets.storage.ledger_begun import BegunLedger
 from media_assets.storage.ledger_copies import CopyLedger
 from media_assets.storage.ledger_deaths import DeathLedger
 from media_assets.storage.ledger_engine import chunks
@@ -64,6 +65,7 @@ class Ledger(
     BatchLedger,
     SidecarLedger,
     OriginalLedger,
+    BegunLedger,
     PairLedger,
     PlaceLedger,
     CopyLedger,
@@ -255,7 +257,9 @@ class Ledger(
             previews: Previews that were made anew.
         """
         now = datetime.now(UTC)
+        accepted, rejected, gone = list(accepted), list(rejected), list(gone)
         with self._transaction() as connection:
+            self._forget_begun(connection, {one.media_id for one in (*(one[0] for one in accepted), *rejected, *gone)})
             for entry, sha256, original_key in accepted:
                 self._move_on(
                     connection,

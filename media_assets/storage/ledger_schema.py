@@ -103,6 +103,17 @@ original = sa.Table(
     sa.Column("media_id", sa.String(64), nullable=False),
 )
 
+# Versions of uploads whose rows are being written, until the ledger has their result. What a dead run leaves here may
+# have rows, and has no events.
+begun = sa.Table(
+    "ma_begun",
+    metadata,
+    sa.Column("media_id", sa.String(64), primary_key=True),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("original_key", sa.Text, nullable=False),
+)
+
 # The latest result of each asset for each file; a retried run looks here for what its lineage has done already.
 outcome = sa.Table(
     "ma_outcome",
