@@ -13,7 +13,7 @@ import signal
 import struct
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 SCRATCH_LIMIT_BYTES = 2 * 2**30
@@ -61,13 +61,14 @@ ISOLATION = frozenset({"no_new_privileges", "user_namespace", "network_namespace
 """What :func:`confine` puts in force on a Linux kernel that allows all of it."""
 
 
-def confine(memory_bytes: int, work_folder: Path | None) -> frozenset[str]:
+def confine(memory_bytes: int, work_folder: Path | None, readable: Sequence[Path] = ()) -> frozenset[str]:
     """Give up what a decoder does not need; there is no way back for this process.
 
     Args:
         memory_bytes: Address space of the process.
         work_folder: The only folder in which files may be made and, beside programs and libraries, be read. ``None``
             leaves files as they are.
+        readable: Folders that may be read as well.
 
     Returns:
         Those of :data:`ISOLATION` that are in force. Kernels and containers differ; what they refuse is left out.
@@ -79,7 +80,7 @@ def confine(memory_bytes: int, work_folder: Path | None) -> frozenset[str]:
         if _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
             in_force.add("no_new_privileges")
         in_force |= _unshare()
-        if work_folder is not None and _landlock(work_folder):
+        if work_folder is not None and _landlock(work_folder, readable):
             in_force.add("landlock")
         if _drop_capabilities():
             in_force.add("no_capabilities")
@@ -149,7 +150,7 @@ def _drop_capabilities() -> bool:
 # ---------------------------------------------------------------- Landlock (Documentation/userspace-api/landlock.rst)
 
 
-def _landlock(work_folder: Path) -> bool:
+def _landlock(work_folder: Path, readable: Sequence[Path]) -> bool:
     """Forbid every file but programs, libraries and the work folder; new TCP connections and signals as well."""
     libc = _libc()
     version = libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _LANDLOCK_GET_VERSION)
@@ -165,7 +166,7 @@ def _landlock(work_folder: Path) -> bool:
     if ruleset < 0:
         return False
     try:
-        for path in _readable():
+        for path in (*_readable(), *map(str, readable)):
             _allow(ruleset, path, _READ & handled)
         _allow(ruleset, "/dev/null", (_READ_FILE | _WRITE_FILE) & handled)
         if not _allow(ruleset, str(work_folder), (_READ | _WRITE) & handled):

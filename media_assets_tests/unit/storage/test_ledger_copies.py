@@ -20,7 +20,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def copy(path: str, media_id: str, state: CopyState = "writing") -> SharedCopy:
-    return SharedCopy(path, media_id, "ann", "2026-05", "f" * 64, state, AT)
+    return SharedCopy(path, media_id, "ann", "2026-05", "f" * 64, state, "host:1:1.00:abc", AT)
 
 
 def test_a_copy_is_known_before_it_is_published(ledger: Ledger) -> None:
