@@ -23,6 +23,12 @@ PEOPLE_EDITS = "people/edits"
 SHAREABLE_FOLDER = "shareable"
 """Folder of the copies that may leave the library."""
 
+ERASURES_FOLDER = "erasures"
+"""Folder of the certificates of erasures."""
+
+ERASURES_BEGUN = f"{ERASURES_FOLDER}/begun"
+"""Folder of the plans of erasures that go on."""
+
 _SLUG_CHARS = 40
 _ID_HASH_DIGITS = 12
 _OWNER_HASH_DIGITS = 12
@@ -38,6 +44,7 @@ _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN = re.compile(r"[0-9a-f]{8}")
 _SHARE_TOKEN = re.compile(r"[0-9a-f]{32}")
+_ERASURE = re.compile(r"[0-9a-f]{12}")
 _NEUTRAL_NAME = re.compile(r"(?:picture|video)\.[a-z0-9]{1,8}")
 _MEDIA_ID = re.compile(rf"[a-z0-9_-]{{1,{_SLUG_CHARS}}}-[0-9a-f]{{{_ID_HASH_DIGITS}}}")
 _PART_KEY = re.compile(
@@ -272,6 +279,16 @@ def people_edit_key(owner: str, moment: datetime, token: str) -> str:
         raise ValueError("moment is naive; expected an aware time")
     _check(_TOKEN, token, "token", "8 lower-case hex digits")
     return f"{people_edits_folder(owner)}/{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{token}.json"
+
+
+def erasure_key(erasure_id: str) -> str:
+    """Key of the certificate of an erasure, which has 12 hex digits: ``erasures/<id>.json``."""
+    return f"{ERASURES_FOLDER}/{_check(_ERASURE, erasure_id, 'erasure_id', '12 lower-case hex digits')}.json"
+
+
+def erasure_plan_key(erasure_id: str) -> str:
+    """Key of the plan of an erasure while it goes on: ``erasures/begun/<id>.json``."""
+    return f"{ERASURES_BEGUN}/{_check(_ERASURE, erasure_id, 'erasure_id', '12 lower-case hex digits')}.json"
 
 
 def _check(grammar: re.Pattern[str], value: str, name: str, expected: str) -> str:

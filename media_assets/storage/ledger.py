@@ -21,6 +21,7 @@ from media_assets.storage.ledger_begun import BegunLedger
 from media_assets.storage.ledger_copies import CopyLedger
 from media_assets.storage.ledger_deaths import DeathLedger
 from media_assets.storage.ledger_engine import chunks
+from media_assets.storage.ledger_erasure import ErasureLedger
 from media_assets.storage.ledger_leases import LeaseLedger
 from media_assets.storage.ledger_originals import OriginalLedger
 from media_assets.storage.ledger_pairs import PairLedger
@@ -71,6 +72,7 @@ class Ledger(
     CopyLedger,
     RebuildLedger,
     LeaseLedger,
+    ErasureLedger,
 ):
     """Durable record of uploads, batches, outcomes and leases. Safe for several processes and threads."""
 
@@ -108,6 +110,7 @@ class Ledger(
     def _record(
         self, connection: sa.Connection, inbox: str, objects: Sequence[InboxObject], now: datetime, *, take_over: bool
     ) -> PageResult:
+        objects = self._without_refused(connection, objects)
         by_id = {keys.media_id(found.source_key): found for found in objects}
         known = self._rows(connection, by_id)
         changes = _compare(inbox, by_id, known, now, take_over=take_over)
