@@ -91,7 +91,7 @@ def _read_groups(
     found = pa.concat_tables(pieces)
     order = current_rows(table, found, np.concatenate(numbers), pa.concat_tables(removed))
     rows: dict[str, list[dict[str, Any]]] = {}
-    for row in found.take(pa.array(order)).to_pylist():
+    for row in found.take(order).to_pylist():
         rows.setdefault(row["media_id"], []).append(row)
     return rows
 
