@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from media_assets.media.limits import Limits
 from media_assets.media.rendering import FRAME_KINDS, AnimationFormat, PictureFormat, RenderOptions
+from media_assets.privacy_settings import PrivacySettings
 
 CONFIG_FILE = "media_assets.toml"
 
@@ -32,7 +33,7 @@ class SettingsError(Exception):
     """The configuration is not usable; the message names the setting and how to mend it."""
 
 
-class Settings(BaseSettings):
+class Settings(PrivacySettings):
     """Everything that can be configured. Environment variables are the upper-case names prefixed ``MEDIA_ASSETS_``.
 
     The file is ``media_assets.toml`` in the working directory, or what ``MEDIA_ASSETS_CONFIG`` names.

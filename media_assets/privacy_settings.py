@@ -1,0 +1,41 @@
+"""Settings about privacy: what may be computed, shown and shared. ``Settings`` inherits them.
+
+A leaf module, as ``settings`` is.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings
+
+
+class PrivacySettings(BaseSettings):
+    """The part of the settings that is about privacy."""
+
+    privacy_policy: Path | None = Field(
+        None,
+        description="TOML file that says which purposes are allowed where an owner has said nothing. Default: faces, text, "
+        "location and analysis are, recognition and publication are not. See docs/consent.md.",
+    )
+    share: bool = Field(
+        True, description="Make copies that may be shared of the files of owners who consented to publication."
+    )
+    share_style: Literal["solid", "pixelate", "blur"] = Field(
+        "solid", description="How faces and texts are covered; `blur` is weak: it can be undone in part."
+    )
+    share_longest_px: PositiveInt | None = Field(
+        None, description="Longest side of copies (pixels). Default: that of the original."
+    )
+    share_quality: int = Field(92, ge=1, le=100, description="JPEG quality of copies.")
+    share_audio: bool = Field(False, description="Keep the sound of videos in their copies.")
+    share_cover_texts: bool = Field(
+        True,
+        description="Cover texts that identify: e-mail addresses, phone, card and identity numbers, licence plates.",
+    )
+    share_location: Literal["exact", "city", "country", "none"] = Field(
+        "none", description="How exactly table `shareable` tells where a picture was taken."
+    )
+    share_timeout_s: PositiveFloat = Field(
+        6 * 3600.0, description="Wall-clock time for the copy of one video (seconds)."
+    )
