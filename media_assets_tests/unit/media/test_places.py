@@ -160,3 +160,17 @@ def test_blocks_of_any_size_give_the_same_places(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(places, "_BLOCK_BYTES", size)
         small = Gazetteer()
         assert [small.place(47 + n / 100, 7.6).city for n in (45, 55)] == ["Town 45 }, {", "Town 55 }, {"]
+
+
+def test_all_of_a_city_has_one_center_and_so_has_a_country(gazetteer: Gazetteer) -> None:
+    around = [(48.1639, 11.5003), (48.1655, 11.4911), (48.1601, 11.4950)]
+    assert {gazetteer.place(*one).city for one in around} == {"Pasing"}
+    (center,) = {gazetteer.city_center(*one) for one in around}
+    assert center == (48.14, 11.46)
+    assert gazetteer.city_center(23.0, 10.0) is None  # the Sahara
+    assert gazetteer.city_center(0.0, 0.0) is None
+    assert gazetteer.country_center("DE") == (51.0, 10.0)
+    latitude, longitude = gazetteer.country_center("FJ") or (0.0, 0.0)  # on both sides of the antimeridian
+    assert -19 < latitude < -16
+    assert abs(longitude) > 176
+    assert gazetteer.country_center("XX") is None
