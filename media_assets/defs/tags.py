@@ -21,9 +21,13 @@ ANALYSIS_TAG = "media_assets/analysis"
 # On runs that leave out what is there already, whoever made it: those of the analysis sensor, not backfills.
 ONLY_MISSING_TAG = "media_assets/only_missing"
 
-# Concurrency pools of the ops, for limits on a deployment: either op uses all cores of its machine.
+# On runs of op ``protect``: the queue starts one at a time too.
+SHARING_TAG = "media_assets/sharing"
+
+# Concurrency pools of the ops, for limits on a deployment: each op uses all cores of its machine.
 DECODING_POOL = "decoding"
 MODELS_POOL = "models"
+COVERING_POOL = "covering"
 
 # Literal values of Dagster's tags for a result's provenance; the constants are not part of its public API.
 CODE_VERSION_TAG = "dagster/code_version"
@@ -37,6 +41,7 @@ _RANGE_END_TAG = "dagster/asset_partition_range_end"
 # New arrivals overtake a running backfill, whose runs have priority 0; their analysis comes between.
 _PRIORITY = "10"
 _ANALYSIS_PRIORITY = "5"
+_SHARING_PRIORITY = "4"
 
 
 def is_partitioned(tags: Mapping[str, str]) -> bool:
@@ -84,6 +89,11 @@ def analysis_tags(first: str, last: str) -> dict[str, str]:
         # The sensor finds what was left, with back-off.
         "dagster/max_retries": "0",
     }
+
+
+def sharing_tags(first: str, last: str) -> dict[str, str]:
+    """Return the tags of a run that makes copies of the partitions ``first`` to ``last`` which lack one."""
+    return {**analysis_tags(first, last), "dagster/priority": _SHARING_PRIORITY}
 
 
 def batch_tags(batch: Batch) -> dict[str, str]:

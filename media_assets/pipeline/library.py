@@ -7,12 +7,13 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from media_assets.pipeline.liveness import is_dead_holder, new_holder
 from media_assets.pipeline.outcomes import FileOutcome
 from media_assets.pipeline.places import open_geocoder
+from media_assets.pipeline.sharing_outcomes import SharedOutcome
 from media_assets.pipeline.workers import WorkerPool
 from media_assets.settings import Settings
 from media_assets.storage import catalog, keys
@@ -66,6 +67,8 @@ class Library:
 
         # Called with the number of files that were analysed since the last call.
         self.on_analyzed: Callable[[int], None] | None = None
+        # Called with the files of which copies were made or decided about since the last call.
+        self.on_shared: Callable[[Sequence[SharedOutcome]], None] | None = None
 
     def close(self) -> None:
         """Release connections."""

@@ -36,4 +36,16 @@ def recipe_of(settings: Settings) -> Recipe:
     Raises:
         ModelError: The settings name a model that does not exist.
     """
-    return Recipe(geocoder=settings.geocoder, rendering=settings.rendering, vision=vision_recipe_of(settings))
+    return Recipe(
+        geocoder=settings.geocoder,
+        rendering=settings.rendering,
+        vision=vision_recipe_of(settings),
+        sharing=SharingRecipe(
+            style=settings.share_style,
+            longest_px=settings.share_longest_px,
+            keep_audio=settings.share_audio,
+            cover_texts=settings.share_cover_texts,
+            jpeg_quality=settings.share_quality,
+            location=settings.share_location,
+        ),
+    )
