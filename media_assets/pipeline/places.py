@@ -131,7 +131,7 @@ class NominatimGeocoder:
             GeocodingStoppedError: ``stop`` was set.
             LedgerError: Answers cannot be read or kept.
         """
-        cells = {position: _cell(position) for position in positions}
+        cells = {position: cell_of(position) for position in positions}
         if not cells:
             return {}
         wanted = list(dict.fromkeys(cells.values()))
@@ -202,7 +202,7 @@ class NominatimGeocoder:
         )
 
 
-def _cell(position: Position) -> Cell:
+def cell_of(position: Position) -> Cell:
     latitude, longitude = (round(1000 * degrees) for degrees in position)
     return latitude, -180_000 if longitude == 180_000 else longitude
 

@@ -6,7 +6,6 @@ catalog can always be made again from the parts; nothing is in it alone (DESIGN.
 
 import errno
 import hashlib
-import json
 import re
 import secrets
 import time
@@ -19,9 +18,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field, ValidationError
 
 from media_assets.storage import keys
+from media_assets.storage.catalog_manifest import (
+    REBUILD,
+    Manifest,
+    Month,
+    columns_version,
+    load_manifest,
+    manifest_for_readers,
+    save_manifest,
+    table_folder,
+)
 from media_assets.storage.columns import Table
 from media_assets.storage.current_rows import current_rows
 from media_assets.storage.errors import CatalogError, ObjectMissing, StoreFull
@@ -36,31 +44,9 @@ from media_assets.storage.tables import (
     read_part,
 )
 
-_FORMAT = 1
 _OURS = re.compile(r"month=(?P<month>[0-9-]{7})/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.parquet")
 _ROWS_PER_GROUP = 16_384  # rows times the longest tags_json stay below Arrow's 2 GiB of text per chunk
 _READ_ATTEMPTS = 5
-_REBUILD = "Materialize the asset `catalog` to rebuild it."
-
-
-class _Month(BaseModel):
-    """One current file: its key, what is in it, and the names of the parts that it has absorbed."""
-
-    file: str
-    rows: int
-    size_bytes: int
-    sha256: str
-    columns: str
-    parts: list[str]
-
-
-class _Manifest(BaseModel):
-    """Content of ``catalog/<table>/CURRENT.json``; as it is without arguments it stands for a missing one."""
-
-    format: int = _FORMAT
-    version: str = ""
-    updated_at: datetime | None = None
-    months: dict[str, _Month] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,6 +92,8 @@ def compact(store: ObjectStore, tables: Sequence[str] | None = None) -> Compacti
     reports: dict[str, TableCompaction] = {}
     problems: list[CatalogError] = []
     for table in [table_named(name) for name in (TABLES if tables is None else tables)]:
+        if table.is_register:
+            continue
         try:
             reports[table.name] = _compact_table(store, table)
         except CatalogError as problem:  # one bad part must not hold up the other tables
@@ -123,9 +111,9 @@ def pending_parts(store: ObjectStore) -> int:
 def pending_by_month(store: ObjectStore) -> dict[str, int]:
     """Number of parts of all tables that the catalog has not absorbed yet, of each month that has any."""
     pending: Counter[str] = Counter()
-    for table in TABLES.values():
-        months = (_load(store, table) or _Manifest()).months
-        for month, parts in _parts_by_month(store, table).items():
+    for table in [one for one in TABLES.values() if not one.is_register]:
+        months = (load_manifest(store, table) or Manifest()).months
+        for month, parts in parts_by_month(store, table).items():
             pending[month] += len(set(parts) - set(months[month].parts if month in months else ()))
     return dict(+pending)
 
@@ -136,7 +124,7 @@ def current_files(store: ObjectStore, table: str) -> list[str]:
     Raises:
         CatalogError: There is no such table, or its manifest is damaged.
     """
-    months = _manifest_for_readers(store, table_named(table)).months
+    months = manifest_for_readers(store, table_named(table)).months
     return [months[month].file for month in sorted(months)]
 
 
@@ -146,7 +134,7 @@ def row_count(store: ObjectStore, table: str) -> int:
     Raises:
         CatalogError: There is no such table, or its manifest is damaged.
     """
-    return sum(month.rows for month in _manifest_for_readers(store, table_named(table)).months.values())
+    return sum(month.rows for month in manifest_for_readers(store, table_named(table)).months.values())
 
 
 def read_current(store: ObjectStore, table: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -177,9 +165,9 @@ def read_current(store: ObjectStore, table: str, columns: Sequence[str] | None =
         except ObjectMissing:
             continue  # a compaction has replaced the file since the manifest was read
         except (pa.ArrowException, OSError) as error:
-            raise CatalogError(f"The catalog of table {table} cannot be read ({error}). {_REBUILD}") from error
+            raise CatalogError(f"The catalog of table {table} cannot be read ({error}). {REBUILD}") from error
         return pa.concat_tables(months) if months else schema.empty_table()
-    raise CatalogError(f"A current file of table {table} is gone. {_REBUILD}")
+    raise CatalogError(f"A current file of table {table} is gone. {REBUILD}")
 
 
 def current_months(store: ObjectStore, table: str) -> dict[str, str]:
@@ -188,7 +176,7 @@ def current_months(store: ObjectStore, table: str) -> dict[str, str]:
     Raises:
         CatalogError: There is no such table, or its manifest is damaged.
     """
-    months = _manifest_for_readers(store, table_named(table)).months
+    months = manifest_for_readers(store, table_named(table)).months
     return {month: months[month].file for month in sorted(months)}
 
 
@@ -207,7 +195,7 @@ def read_month(store: ObjectStore, table: str, month: str, columns: Sequence[str
     try:
         return conform(read_parquet(store, key, columns), schema, key)
     except (ObjectMissing, pa.ArrowException, OSError) as error:
-        raise CatalogError(f"The catalog of table {table} cannot be read ({error}). {_REBUILD}") from error
+        raise CatalogError(f"The catalog of table {table} cannot be read ({error}). {REBUILD}") from error
 
 
 def month_sources(store: ObjectStore, table: str, month: str) -> list[str]:
@@ -216,9 +204,9 @@ def month_sources(store: ObjectStore, table: str, month: str) -> list[str]:
     Raises:
         CatalogError: There is no such table, or its manifest is damaged.
     """
-    current = _manifest_for_readers(store, table_named(table)).months.get(month)
+    current = manifest_for_readers(store, table_named(table)).months.get(month)
     absorbed = set(current.parts) if current is not None else set()
-    parts = _parts_by_month(store, table_named(table)).get(month, {})
+    parts = parts_by_month(store, table_named(table)).get(month, {})
     return [*([current.file] if current is not None else []), *(parts[name] for name in sorted({*parts} - absorbed))]
 
 
@@ -234,23 +222,55 @@ def check_unique(store: ObjectStore, table: str) -> list[tuple[object, ...]]:
     return duplicate_keys(declared, read_current(store, table, declared.key))
 
 
+def publish_register(store: ObjectStore, name: str, data: pa.Table) -> bool:
+    """Replace the rows of a table that is a register; return whether they were others before.
+
+    Args:
+        store: The library.
+        name: Name of the table.
+        data: All its rows.
+
+    Raises:
+        CatalogError: The table is none that is published so.
+        StorageError: The store could not be read or written.
+    """
+    table = table_named(name)
+    if not table.is_register:
+        raise CatalogError(f"Table {name} is made of parts. Append to it.")
+    before = load_manifest(store, table) or Manifest()
+    now = datetime.now(UTC)
+    month, version = f"{now:%Y-%m}", f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    key = keys.catalog_key(name, month, version)
+    size_bytes, sha256 = write_rows(store, key, data, np.arange(data.num_rows, dtype=np.int64))
+    if [one.sha256 for one in before.months.values()] == [sha256]:
+        store.delete(key)
+        return False
+    entry = Month(
+        file=key, rows=data.num_rows, size_bytes=size_bytes, sha256=sha256, columns=columns_version(table), parts=[]
+    )
+    after = Manifest(version=version, updated_at=now, months={month: entry})
+    save_manifest(store, table, after)
+    sweep(store, table, {info.key for info in store.list(table_folder(table))}, after)
+    return True
+
+
 # ---------------------------------------------------------------- one table
 
 
 def _compact_table(store: ObjectStore, table: Table) -> TableCompaction:
     started = time.perf_counter()
-    listed = {info.key for info in store.list(_folder(table))}
-    before = _load(store, table) or _Manifest()
-    parts = _parts_by_month(store, table)
+    listed = {info.key for info in store.list(table_folder(table))}
+    before = load_manifest(store, table) or Manifest()
+    parts = parts_by_month(store, table)
     now = datetime.now(UTC)
     version = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-    rewritten: dict[str, _Month] = {}
+    rewritten: dict[str, Month] = {}
     absorbed = 0
     for month in sorted({*parts, *before.months}):
         old = before.months.get(month)
         names = parts.get(month, {})
         new = set(names) - set(old.parts if old is not None else ())
-        if old is None or new or old.columns != _columns(table) or old.file not in listed:
+        if old is None or new or old.columns != columns_version(table) or old.file not in listed:
             key = keys.catalog_key(table.name, month, version)
             try:
                 rewritten[month] = _rewrite_month(store, table, key, old, names)
@@ -261,19 +281,18 @@ def _compact_table(store: ObjectStore, table: Table) -> TableCompaction:
             absorbed += len(new)
     after = before
     if rewritten:
-        after = _Manifest(version=version, updated_at=now, months={**before.months, **rewritten})
-        content = json.dumps(after.model_dump(mode="json"), indent=1, sort_keys=True)
-        store.put_bytes(keys.catalog_manifest_key(table.name), content.encode())
+        after = Manifest(version=version, updated_at=now, months={**before.months, **rewritten})
+        save_manifest(store, table, after)
     # Analysts glob the folder. Last, because a kill before this line must leave the files that CURRENT names.
-    _sweep(store, table, listed, after)
+    sweep(store, table, listed, after)
     rows = sum(month.rows for month in after.months.values())
     return TableCompaction(tuple(rewritten), rows, absorbed, time.perf_counter() - started)
 
 
-def _rewrite_month(store: ObjectStore, table: Table, key: str, old: _Month | None, parts: Mapping[str, str]) -> _Month:
+def _rewrite_month(store: ObjectStore, table: Table, key: str, old: Month | None, parts: Mapping[str, str]) -> Month:
     """Write the current rows of one month under ``key``; nothing refers to it yet. ``parts``: name to key."""
     absorbed = set() if old is None else set(old.parts)
-    base = None if old is None else _read_base(store, table, old, absorbed - set(parts))
+    base = None if old is None else read_base(store, table, old, absorbed - set(parts))
     sources = [] if base is None else [(-1, base)]
     removed = [REMOVED_SCHEMA.empty_table()]
     for name, part_key in sorted(parts.items()):
@@ -286,18 +305,18 @@ def _rewrite_month(store: ObjectStore, table: Table, key: str, old: _Month | Non
     data = pa.concat_tables([table.schema.empty_table(), *(rows for _, rows in sources)])
     numbers = np.repeat([n for n, _ in sources], [rows.num_rows for _, rows in sources]).astype(np.int64)
     order = current_rows(table, data, numbers, pa.concat_tables(removed))
-    size_bytes, sha256 = _write(store, key, data, order)
-    return _Month(
+    size_bytes, sha256 = write_rows(store, key, data, order)
+    return Month(
         file=key,
         rows=len(order),
         size_bytes=size_bytes,
         sha256=sha256,
-        columns=_columns(table),
+        columns=columns_version(table),
         parts=sorted(absorbed.union(parts)),
     )
 
 
-def _read_base(store: ObjectStore, table: Table, old: _Month, gone: Collection[str]) -> pa.Table | None:
+def read_base(store: ObjectStore, table: Table, old: Month, gone: Collection[str]) -> pa.Table | None:
     """Rows that were current before; ``None`` when the file is lost but all parts are there to make it again."""
     try:
         return conform(read_parquet(store, old.file), table.schema, old.file)
@@ -310,7 +329,7 @@ def _read_base(store: ObjectStore, table: Table, old: _Month, gone: Collection[s
         ) from error
 
 
-def _write(store: ObjectStore, key: str, data: pa.Table, order: npt.NDArray[np.int64]) -> tuple[int, str]:
+def write_rows(store: ObjectStore, key: str, data: pa.Table, order: npt.NDArray[np.int64]) -> tuple[int, str]:
     """Store the rows of ``data`` at the positions ``order`` as one Parquet object; return its length and SHA-256."""
     schema = data.schema
     # take() joins all chunks of a column first, and plain strings can hold 2 GiB in one piece.
@@ -338,25 +357,7 @@ def _write(store: ObjectStore, key: str, data: pa.Table, order: npt.NDArray[np.i
 # ---------------------------------------------------------------- manifest and listings
 
 
-def _load(store: ObjectStore, table: Table) -> _Manifest | None:
-    """The manifest; ``None`` when there is none, or it is damaged: then the catalog is made again from the parts."""
-    try:
-        manifest = _Manifest.model_validate_json(store.get_bytes(keys.catalog_manifest_key(table.name)))
-    except (ObjectMissing, ValidationError):
-        return None
-    if manifest.format != _FORMAT:
-        raise CatalogError(f"The catalog of table {table.name} was written by another version. Upgrade media_assets.")
-    return manifest
-
-
-def _manifest_for_readers(store: ObjectStore, table: Table) -> _Manifest:
-    manifest = _load(store, table)
-    if manifest is None and store.exists(keys.catalog_manifest_key(table.name)):
-        raise CatalogError(f"The catalog of table {table.name} is damaged. {_REBUILD}")
-    return manifest or _Manifest()
-
-
-def _parts_by_month(store: ObjectStore, table: Table) -> dict[str, dict[str, str]]:
+def parts_by_month(store: ObjectStore, table: Table) -> dict[str, dict[str, str]]:
     """Parts of a table: month to name to key."""
     months: dict[str, dict[str, str]] = defaultdict(dict)
     for key in list_parts(store, table.name):
@@ -366,21 +367,11 @@ def _parts_by_month(store: ObjectStore, table: Table) -> dict[str, dict[str, str
     return months
 
 
-def _sweep(store: ObjectStore, table: Table, listed: Iterable[str], manifest: _Manifest) -> None:
+def sweep(store: ObjectStore, table: Table, listed: Iterable[str], manifest: Manifest) -> None:
     """Delete those of the listed files that a compaction wrote and the manifest has replaced."""
     current = {month.file for month in manifest.months.values()}
     for key in listed:
-        ours = _OURS.fullmatch(key.removeprefix(f"{_folder(table)}/"))
+        ours = _OURS.fullmatch(key.removeprefix(f"{table_folder(table)}/"))
         # A month that the manifest does not know is left alone: if its parts are lost, the file is all there is.
         if ours is not None and ours["month"] in manifest.months and key not in current:
             store.delete(key)
-
-
-def _folder(table: Table) -> str:
-    return keys.catalog_manifest_key(table.name).rpartition("/")[0]
-
-
-def _columns(table: Table) -> str:
-    """Fingerprint of names and types: files of an older schema are written again, so that a glob sees one schema."""
-    text = "\n".join(f"{field.name} {field.type}" for field in table.schema)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

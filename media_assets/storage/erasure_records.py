@@ -37,7 +37,8 @@ class StoredContent(BaseModel):
         owner: Whose they are.
         sha256: Of the bytes.
         heir: File of this owner that has the same bytes and stays; ``None``: the original is deleted.
-        is_shared: Whether a file that stays, of any owner, has these bytes: their renditions stay then.
+        is_seen: Whether a file that stays, of any owner, has these bytes now: their renditions stay then.
+        is_named: Whether anything that stays names them, older versions of other files included.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +46,8 @@ class StoredContent(BaseModel):
     owner: str
     sha256: str
     heir: str | None
-    is_shared: bool
+    is_seen: bool
+    is_named: bool
 
 
 class ErasurePlan(BaseModel):

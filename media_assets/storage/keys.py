@@ -17,8 +17,17 @@ DEFAULT_OWNER = "default"
 TABLES_FOLDER = "tables"
 """Folder of the parts of all tables."""
 
+ORIGINALS_FOLDER, RENDITIONS_FOLDER, QUARANTINE_FOLDER = "originals", "renditions", "quarantine"
+"""Folders of accepted bytes, of what is made from them, and of rejected bytes."""
+
 PEOPLE_EDITS = "people/edits"
 """Folder of the edits of people, by owner."""
+
+CONSENTS_FOLDER = "consents"
+"""What owners said to which use of their pictures; see ``consents``."""
+
+REVIEWS_FOLDER = "reviews"
+"""Folder of what people decided about publication, by owner and file."""
 
 SHAREABLE_FOLDER = "shareable"
 """Folder of the copies that may leave the library."""
@@ -178,6 +187,33 @@ def quarantine_key(owner: str, media_id: str, sha256: str, ext: str) -> str:
     return f"quarantine/{owner_segment(owner)}/{media_id}/{_content_name(sha256, ext)}"
 
 
+def rendition_folder(sha256: str) -> str:
+    """Folder of the renditions of an original: ``renditions/<sha256[:2]>/<sha256>``.
+
+    Raises:
+        ValueError: ``sha256`` is outside the grammar.
+    """
+    return rendition_key(sha256, "any", "any").rpartition("/")[0]
+
+
+def originals_folder(owner: str) -> str:
+    """Folder of the originals of an owner, as :func:`owner_of` returns it: ``originals/<owner>``."""
+    return f"{ORIGINALS_FOLDER}/{owner_segment(owner)}"
+
+
+def quarantine_folder(owner: str) -> str:
+    """Folder of the rejected bytes of an owner, as :func:`owner_of` returns it: ``quarantine/<owner>``."""
+    return f"{QUARANTINE_FOLDER}/{owner_segment(owner)}"
+
+
+def content_of(key: str) -> str | None:
+    """SHA-256 that a key is named after: of an original, of rejected bytes, of a rendition; ``None`` for others."""
+    folder, _, rest = key.partition("/")
+    name = rest.split("/")[-2] if folder == RENDITIONS_FOLDER and rest.count("/") >= 2 else PurePosixPath(rest).stem
+    named = folder in (ORIGINALS_FOLDER, QUARANTINE_FOLDER, RENDITIONS_FOLDER) and _SHA256.fullmatch(name)
+    return name if named else None
+
+
 def shareable_folder(owner: str) -> str:
     """Folder of the copies of an owner's files: ``shareable/<12 hex digits>``, which do not show the name.
 
@@ -279,6 +315,64 @@ def people_edit_key(owner: str, moment: datetime, token: str) -> str:
         raise ValueError("moment is naive; expected an aware time")
     _check(_TOKEN, token, "token", "8 lower-case hex digits")
     return f"{people_edits_folder(owner)}/{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{token}.json"
+
+
+def consents_folder(owner: str) -> str:
+    """Folder of what was said in the name of an owner: ``consents/records/<owner>``.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (mapped here).
+    """
+    return f"{CONSENTS_FOLDER}/records/{owner_segment(owner)}"
+
+
+def consent_key(owner: str, moment: datetime, token: str) -> str:
+    """Key of one record: ``consents/records/<owner>/<utc-timestamp>-<hex>.json``. Sorted keys are in order of time.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (mapped here).
+        moment: When it was recorded, aware.
+        token: 8 hex digits that tell records of one microsecond apart.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("moment is naive; expected an aware time")
+    _check(_TOKEN, token, "token", "8 lower-case hex digits")
+    return f"{consents_folder(owner)}/{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{token}.json"
+
+
+def reviews_folder(owner: str, media_id: str | None = None) -> str:
+    """Folder of what was decided about the files of an owner, or about one: ``reviews/<owner>[/<media id>]``.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (mapped here).
+        media_id: As :func:`media_id` returns it; ``None``: all of the owner.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    folder = f"{REVIEWS_FOLDER}/{owner_segment(owner)}"
+    return folder if media_id is None else f"{folder}/{_check(_MEDIA_ID, media_id, 'media_id', 'a media id')}"
+
+
+def review_key(owner: str, media_id: str, moment: datetime, token: str) -> str:
+    """Key of one decision: ``reviews/<owner>/<media id>/<utc-timestamp>-<hex>.json``.
+
+    Args:
+        owner: Owner as :func:`owner_of` returns it (mapped here).
+        media_id: As :func:`media_id` returns it.
+        moment: When it was recorded, aware.
+        token: 8 hex digits that tell decisions of one microsecond apart.
+
+    Raises:
+        ValueError: An argument is outside the grammar.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("moment is naive; expected an aware time")
+    _check(_TOKEN, token, "token", "8 lower-case hex digits")
+    return f"{reviews_folder(owner, media_id)}/{moment.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{token}.json"
 
 
 def erasure_key(erasure_id: str) -> str:

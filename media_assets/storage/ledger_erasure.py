@@ -20,6 +20,7 @@ from media_assets.storage.ledger_engine import chunks
 from media_assets.storage.ledger_places import Cell, place
 from media_assets.storage.ledger_refusals import RefusalLedger
 from media_assets.storage.ledger_schema import MediaEntry
+from media_assets.storage.traces import Needles
 
 Rule = Literal["of_files", "of_batches", "positions", "places", "kept"]
 
@@ -103,17 +104,21 @@ class ErasureLedger(RefusalLedger):
                         found.setdefault(row[0], set()).add(row[1])
         return found
 
-    def versions_of_others(self, sha256s: Collection[str], media_ids: Collection[str]) -> set[tuple[str, str]]:
-        """Return owner and SHA-256 of those contents that other files have, or brought."""
-        media, original = schema.media.c, schema.original.c
-        found: set[tuple[str, str]] = set()
+    def versions_of_others(
+        self, sha256s: Collection[str], media_ids: Collection[str]
+    ) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        """Return owner and SHA-256 of the contents that other files have now, and of those that they brought once."""
+        found: list[set[tuple[str, str]]] = []
         with self._transaction() as connection:
-            for chunk in chunks(sorted(sha256s)):
-                for table in (media, original):
-                    statement = sa.select(table.owner, table.sha256, table.media_id).where(table.sha256.in_(chunk))
-                    rows = connection.execute(statement)
-                    found |= {(row.owner, row.sha256) for row in rows if row.media_id not in media_ids}
-        return found
+            for table in (schema.media.c, schema.original.c):
+                of_others: set[tuple[str, str]] = set()
+                for chunk in chunks(sorted(sha256s)):
+                    rows = connection.execute(
+                        sa.select(table.owner, table.sha256, table.media_id).where(table.sha256.in_(chunk))
+                    )
+                    of_others |= {(row.owner, row.sha256) for row in rows if row.media_id not in media_ids}
+                found.append(of_others)
+        return found[0], found[1]
 
     def forget_files(
         self, media_ids: Collection[str], *, owner: str | None = None, cells: Iterable[Cell] = ()
@@ -142,6 +147,30 @@ class ErasureLedger(RefusalLedger):
             self._forget_positions(connection, set(ids), owner)
             deleted["ma_place"] += _forget_cells(connection, sorted(set(cells)))
         return {name: count for name, count in sorted(deleted.items()) if count}
+
+    def tables_naming(self, needles: Needles, owner: str | None) -> list[str]:
+        """Return the tables in which one of these texts is left, or a row of this owner; empty: none."""
+        found = []
+        with self._transaction() as connection:
+            for name in sorted(RULES):
+                table = schema.metadata.tables[name]
+                texts = [column for column in table.c if isinstance(column.type, sa.String)]
+                for row in connection.execute(sa.select(*texts)) if texts else ():
+                    values = row._mapping
+                    text = "\n".join(value for value in values.values() if value is not None)
+                    is_owners = owner is not None and "owner" in values and values["owner"] == owner
+                    if is_owners or needles.find(text.encode("utf-8", "surrogatepass")):
+                        found.append(name)
+                        break
+        return found
+
+    def knows_content(self, sha256: str) -> bool:
+        """Return whether a file that is known has these bytes, or brought them once."""
+        with self._transaction() as connection:
+            columns = (schema.media.c.sha256, schema.original.c.sha256)
+            return any(
+                connection.scalar(sa.select(column).where(column == sha256).limit(1)) is not None for column in columns
+            )
 
     def give_back_space(self) -> None:
         """Let no deleted row be left in the file of the database.

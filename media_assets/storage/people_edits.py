@@ -78,16 +78,25 @@ def read_edits(store: ObjectStore, owner: str) -> list[PeopleEdit]:
         CatalogError: An edit is damaged or of a later version; it is named.
         StorageError: The store could not be read.
     """
-    found = []
-    for key in sorted(info.key for info in store.list(keys.people_edits_folder(owner))):
-        try:
-            found.append(PeopleEdit.model_validate_json(store.get_bytes(key)))
-        except ValidationError as error:
-            raise CatalogError(
-                f"{key} is no edit that this version understands. Restore it from a backup, delete it, or upgrade "
-                "media_assets."
-            ) from error
+    listed = sorted(info.key for info in store.list(keys.people_edits_folder(owner)))
+    found = [read_edit(store, key) for key in listed]
     return [edit for edit in found if edit.owner == owner]
+
+
+def read_edit(store: ObjectStore, key: str) -> PeopleEdit:
+    """Return one edit.
+
+    Raises:
+        CatalogError: It is damaged or of a later version; it is named.
+        StorageError: The store could not be read.
+    """
+    try:
+        return PeopleEdit.model_validate_json(store.get_bytes(key))
+    except ValidationError as error:
+        raise CatalogError(
+            f"{key} is no edit that this version understands. Restore it from a backup, delete it, or upgrade "
+            "media_assets."
+        ) from error
 
 
 def now() -> datetime:

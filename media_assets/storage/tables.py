@@ -163,6 +163,21 @@ def read_parts(store: ObjectStore, table: str) -> Iterator[tuple[str, pa.Table]]
         yield key, read_part(store, key)
 
 
+def replace_part(store: ObjectStore, key: str, data: pa.Table) -> None:
+    """Put other rows in the place of those of a part, in one atomic step; without any rows the part is deleted.
+
+    For what must not stay in any part: rows that somebody has a right to have deleted. Everything else is corrected by
+    newer parts.
+
+    Raises:
+        StorageError: The store refused the part; the old one is still there.
+    """
+    if data.num_rows:
+        store.put_bytes(key, _parquet_bytes(data))
+    else:
+        store.delete(key)
+
+
 def read_parquet(store: ObjectStore, key: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read one Parquet object as it is; columns that it does not have are left out.
 
