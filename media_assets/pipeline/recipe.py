@@ -43,9 +43,9 @@ def recipe_of(settings: Settings) -> Recipe:
         sharing=SharingRecipe(
             style=settings.share_style,
             longest_px=settings.share_longest_px,
-            keep_audio=settings.share_audio,
+            keep_audio=settings.share_keep_audio,
             cover_texts=settings.share_cover_texts,
-            jpeg_quality=settings.share_quality,
+            jpeg_quality=settings.share_jpeg_quality,
             location=settings.share_location,
         ),
     )

@@ -54,7 +54,7 @@ SHAREABLE = (
         "the copy. Null: none, or a video, in which they move.",
         "protect",
     ),
-    Column("has_audio", BOOL, "Whether the copy has sound. Null: none was made.", "setting share_audio"),
+    Column("has_audio", BOOL, "Whether the copy has sound. Null: none was made.", "setting share_keep_audio"),
     Column(
         "location_level",
         STRING,
