@@ -72,6 +72,15 @@ def measure_appearance(picture: Image.Image, background: str) -> Appearance:
     )
 
 
+def hash_of(picture: Image.Image) -> int:
+    """Return the DCT hash that :func:`measure_appearance` gives an opaque picture, mode L or RGB, without the rest."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    gray = np.asarray(cv2.cvtColor(_fitted(np.asarray(picture.convert("RGB")), _BLUR_PX), cv2.COLOR_RGB2GRAY), np.uint8)
+    return phash(Image.fromarray(_fitted(gray, _HASH_PX)))
+
+
 def _opaque(picture: Image.Image, background: str) -> Image.Image:
     if picture.mode != "RGBA":
         return picture if picture.mode == "RGB" else picture.convert("RGB")

