@@ -15,8 +15,8 @@ class PrivacySettings(BaseSettings):
 
     privacy_policy: Path | None = Field(
         None,
-        description="TOML file that says which purposes are allowed where an owner has said nothing. Default: faces, text, "
-        "location and analysis are, recognition and publication are not. See docs/consent.md.",
+        description="TOML file that says which purposes are allowed where an owner has said nothing. Default: faces, "
+        "text, location and analysis are, recognition and publication are not. See docs/consent.md.",
     )
     share: bool = Field(
         True, description="Make copies that may be shared of the files of owners who consented to publication."
@@ -27,8 +27,8 @@ class PrivacySettings(BaseSettings):
     share_longest_px: PositiveInt | None = Field(
         None, description="Longest side of copies (pixels). Default: that of the original."
     )
-    share_quality: int = Field(92, ge=1, le=100, description="JPEG quality of copies.")
-    share_audio: bool = Field(False, description="Keep the sound of videos in their copies.")
+    share_jpeg_quality: int = Field(92, ge=1, le=100, description="JPEG quality of copies.")
+    share_keep_audio: bool = Field(False, description="Keep the sound of videos in their copies.")
     share_cover_texts: bool = Field(
         True,
         description="Cover texts that identify: e-mail addresses, phone, card and identity numbers, licence plates.",
@@ -38,4 +38,28 @@ class PrivacySettings(BaseSettings):
     )
     share_timeout_s: PositiveFloat = Field(
         6 * 3600.0, description="Wall-clock time for the copy of one video (seconds)."
+    )
+    publish_review: Literal["block", "queue", "allow"] = Field(
+        "queue",
+        description="What happens to the shareable copy of a file whose sensitive content is `review`: none is made "
+        "(`block`), none until somebody allows it (`queue`, see `media-assets review`), or one is made (`allow`).",
+    )
+    publish_sensitive: Literal["block", "queue", "allow"] = Field(
+        "block", description="Likewise where it is `sensitive`."
+    )
+    publish_unrated: Literal["block", "queue", "allow"] = Field(
+        "queue",
+        description="Likewise for files that are not rated, because their owners deny analysis or `safety_model` is "
+        "`none`. What is still to be rated waits in any case.",
+    )
+    ui_previews: Literal["on", "blurred", "off"] = Field(
+        "on",
+        description="Pictures in Dagster's records of assets, which everybody sees who may open its UI: `on`, "
+        "`blurred` (a blur of 8 pixels' detail) or `off`. It counts for what is recorded from then on.",
+    )
+    url_expiry_s: PositiveInt = Field(
+        3600,
+        le=7 * 24 * 3600,
+        description="How long signed addresses of objects in a bucket work (seconds): those of galleries, `search` and "
+        "`review`.",
     )

@@ -23,6 +23,7 @@ from media_assets.commands.output import (
     reports_errors,
 )
 from media_assets.models.errors import ModelError
+from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.derived_tables import TableBusyError
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.people import editing
@@ -67,7 +68,8 @@ def list_people(library: str | None, owner: str | None, limit: int, as_json: boo
     """List the people, those with most faces first."""
     with _opened(library) as opened:
         found = [one for one in read_people(opened) if owner is None or one.owner == owner]
-        has_consent = bool(opened.settings.recognition_owners)
+        consents = read_consents(opened)
+        has_consent = any(consents.allows(one, "recognition") for one in opened.ledger.share_owners())
     if as_json:
         print_json([_summary(one) for one in found[:limit]])
         return
@@ -83,8 +85,8 @@ def list_people(library: str | None, owner: str | None, limit: int, as_json: boo
 
 
 _NO_CONSENT = (
-    "No people: no owner has consented to recognition. Set MEDIA_ASSETS_RECOGNITION_OWNERS to owners who did, and "
-    "materialize the assets `faces` and `people`."
+    "No people: no owner has consented to recognition. Record it when one does: media-assets consent grant OWNER "
+    "recognition --by YOU"
 )
 
 

@@ -14,6 +14,7 @@ from media_assets.defs.jobs import analyze_job, groups_job
 from media_assets.defs.orphans import RUNS_IN_PROGRESS
 from media_assets.models.vision_recipe import EMBEDDINGS, FACES
 from media_assets.pipeline.assets import APPEARANCE
+from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.library import Library
 from media_assets.storage import keys
 from media_assets.storage.errors import ObjectMissing
@@ -31,7 +32,9 @@ def catalog_version(library: Library) -> str:
         except ObjectMissing:
             continue
     # Consents and edits decide too.
-    digest.update(json.dumps(sorted(library.settings.recognition_owners)).encode())
+    consents = read_consents(library)
+    allowed = sorted(one for one in library.ledger.share_owners() if consents.allows(one, "recognition"))
+    digest.update(json.dumps(allowed).encode())
     return digest.hexdigest()[:16]
 
 

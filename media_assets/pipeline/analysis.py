@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from media_assets.pipeline.analysis_consent import denied_assets, without_consent, write_denied
 from media_assets.pipeline.analysis_outcomes import AnalysisChunk, AnalysisItem, AnalysisOutcome, FoundInFile
 from media_assets.pipeline.analysis_pool import AnalysisPool, Looked, LookItem
 from media_assets.pipeline.analysis_recipe import places_of
 from media_assets.pipeline.analysis_rows import analysis_outcomes, rows_of_analysis, without_findings
 from media_assets.pipeline.assets import ledger_version
-from media_assets.pipeline.consent import allows
+from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.model_supply import supply
 from media_assets.pipeline.retries import with_retries
@@ -136,6 +137,7 @@ class _Work:
         self._pool = pool
         self._readers = readers
         self._spool = spool
+        self._consents = read_consents(library)
         # Why assets cannot be made by this run at all; grows when a process finds that a model cannot be loaded.
         self._unusable = dict(unusable)
 
@@ -196,14 +198,17 @@ class _Work:
         return target
 
     def _usable(self, item: AnalysisItem) -> frozenset[str]:
-        return item.assets - self._unusable.keys()
+        return item.assets - self._unusable.keys() - self._denied(item)
+
+    def _denied(self, item: AnalysisItem) -> frozenset[str]:
+        return denied_assets(self._consents, item)
 
     def _question(self, fetched: _Fetched) -> LookItem:
         item = fetched.item
         return LookItem(fetched.paths, _frames(item), self._usable(item), self._recognizes(item))
 
     def _recognizes(self, item: AnalysisItem) -> bool:
-        return allows(self._library.settings, item.entry.owner, "recognition")
+        return self._consents.allows(item.entry.owner, "recognition")
 
     def _finish(self, task: _Task) -> Iterator[AnalysisOutcome]:
         answers = wait_unless_stopped(task.answer, self._library.stop) if task.answer is not None else []
@@ -219,7 +224,8 @@ class _Work:
         made: dict[str, FoundInFile] = {}
         failed: dict[str, str] = {}
         killed: set[str] = set()
-        for asset in sorted(item.assets):
+        denied = self._denied(item)
+        for asset in sorted(item.assets - denied):
             answer = looked.assets.get(asset) if looked is not None else None
             if looked is not None and answer is not None and answer.found is not None:
                 made[asset] = FoundInFile(answer.found, looked.sizes, _frames(item), answer.drawn)
@@ -233,7 +239,7 @@ class _Work:
                 killed.add(asset)
             if answer is not None and answer.is_model_error:
                 self._unusable.setdefault(asset, failed[asset])
-        return AnalysisOutcome(item, self._recognizes(item), made, failed, frozenset(killed))
+        return AnalysisOutcome(item, self._recognizes(item), made, failed, frozenset(killed), denied=denied)
 
 
 def _frames(item: AnalysisItem) -> tuple[float | None, ...]:
@@ -259,8 +265,11 @@ def _flush(
     library: Library, writer: PartWriter, run: RunIdentity, chunk: Sequence[AnalysisOutcome]
 ) -> Iterator[AnalysisChunk]:
     """Write rows, hand the chunk to the caller for its events, then record it in the ledger."""
+    # Asked again: a consent that was withdrawn while the models looked counts.
+    consents = read_consents(library)
     at = datetime.now(UTC)
-    outcomes = tuple(chunk)
+    outcomes = tuple(without_consent(consents, outcome) for outcome in chunk)
+    write_denied(writer, outcomes, run, at)
     for (table, month), rows in rows_of_analysis(outcomes, run, at).items():
         writer.append(table, month, rows)
     for (table, month), media_ids in without_findings(outcomes).items():

@@ -57,6 +57,7 @@ class AnalysisOutcome:
         failed: Why an asset could not be computed, by asset; it will be tried again.
         killed: Those of ``failed`` that ended the process of the models, alone with it.
         given_up: Those of ``killed`` that are not tried again before file or model change.
+        denied: Assets that were not computed because the owner has not consented.
     """
 
     item: AnalysisItem
@@ -65,6 +66,7 @@ class AnalysisOutcome:
     failed: Mapping[str, str] = field(default_factory=dict)
     killed: frozenset[str] = frozenset()
     given_up: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
 
     @property
     def media_id(self) -> str:
@@ -89,12 +91,14 @@ class AnalysisSummary:
         made: Number of files by asset.
         failed: Number of files by asset.
         reasons: Why, each once: for how many files, by asset and message.
+        denied: Number of files by asset that were left out for lack of consent.
     """
 
     files: int = 0
     made: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    denied: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcomes: Iterable[AnalysisOutcome]) -> None:
         """Count ``outcomes``."""
@@ -102,6 +106,7 @@ class AnalysisSummary:
             self.files += 1
             self.made.update(outcome.made.keys())
             self.failed.update(outcome.failed.keys())
+            self.denied.update(outcome.denied)
             self.reasons.update((asset, message) for asset, message in outcome.failed.items())
 
     def failures(self, limit: int = 20) -> list[str]:

@@ -14,7 +14,8 @@ from media_assets.models.vision_recipe import EMBEDDINGS, FACES, OBJECTS, SAFETY
 from media_assets.pipeline.analysis_outcomes import AnalysisOutcome
 from media_assets.pipeline.assets import code_version, ledger_version
 from media_assets.pipeline.selection import RunIdentity
-from media_assets.storage.ledger_schema import Outcome
+from media_assets.pipeline.skips import NO_CONSENT
+from media_assets.storage.ledger_schema import Outcome, OutcomeState
 
 Row = dict[str, Any]
 _Scale = tuple[float, float]
@@ -54,16 +55,24 @@ def analysis_outcomes(outcomes: Iterable[AnalysisOutcome], run: RunIdentity, at:
         Outcome(
             media_id=outcome.media_id,
             asset=asset,
-            state="materialized" if asset in outcome.made else "rejected" if asset in outcome.given_up else "failed",
+            state=_state(outcome, asset),
             input_version=outcome.item.preview.input_version,
-            code_version=ledger_version(asset, run.recipe, recognizes=outcome.recognizes),
+            code_version=NO_CONSENT
+            if asset in outcome.denied
+            else ledger_version(asset, run.recipe, recognizes=outcome.recognizes),
             run_id=run.run_id,
             root_run_id=run.root_run_id,
             at=at,
         )
         for outcome in outcomes
-        for asset in sorted({*outcome.made, *outcome.failed})
+        for asset in sorted({*outcome.made, *outcome.failed, *outcome.denied})
     ]
+
+
+def _state(outcome: AnalysisOutcome, asset: str) -> OutcomeState:
+    if asset in outcome.made:
+        return "materialized"
+    return "rejected" if asset in outcome.given_up or asset in outcome.denied else "failed"
 
 
 def _count(asset: str, found: PictureFindings) -> int:

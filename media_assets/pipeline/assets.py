@@ -47,6 +47,9 @@ REJECTED_TABLE = "rejected"
 RECOGNIZED = "+recognition"
 """What the version of ``faces`` ends with where recognition was allowed."""
 
+UNLOCATED = "+no_location"
+"""What the version of ``metadata`` ends with where the position was withheld."""
+
 # Raise a number when the result of the asset changes for the same file and the same settings.
 _ALGORITHM = {
     ORIGINAL: 2,
@@ -105,18 +108,22 @@ def code_version(asset: str, recipe: Recipe = DEFAULT_RECIPE) -> str:
     return f"{_ALGORITHM[asset]}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
-def ledger_version(asset: str, recipe: Recipe, *, recognizes: bool) -> str:
+def ledger_version(asset: str, recipe: Recipe, *, recognizes: bool, locates: bool = True) -> str:
     """Return the version by which the ledger tells whether a result is out of date.
 
-    That of the code, and for ``faces`` also whether recognition was allowed: a consent that is given or withdrawn makes
-    the faces of its owner out of date, and nobody else's.
+    That of the code, for ``faces`` also whether recognition was allowed, and for ``metadata`` whether the place was: a
+    consent that is given or withdrawn makes the results of its owner out of date, and nobody else's.
 
     Args:
         asset: Name of the asset.
         recipe: See :func:`code_version`.
         recognizes: Whether the owner of the file has consented to recognition.
+        locates: Whether the owner lets places be kept.
     """
-    return code_version(asset, recipe) + (RECOGNIZED if asset == FACES and recognizes else "")
+    version = code_version(asset, recipe)
+    if asset == METADATA and not locates:
+        return version + UNLOCATED
+    return version + (RECOGNIZED if asset == FACES and recognizes else "")
 
 
 def data_version(asset: str, input_version: str, recipe: Recipe = DEFAULT_RECIPE, sidecars: str = "") -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from media_assets.pipeline.assets import METADATA, OPTIMIZED, ORIGINAL, REJECTED_TABLE, TABLE_OF
+from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.duplicates import hand_over_originals
 from media_assets.pipeline.interrupted import complete_interrupted
 from media_assets.pipeline.library import Library
@@ -42,6 +43,7 @@ from media_assets.pipeline.stages import (
     store_sound,
 )
 from media_assets.pipeline.stopping import WorkStoppedError, wait_unless_stopped
+from media_assets.pipeline.withheld_location import withhold_location, write_withheld
 from media_assets.pipeline.workers import WorkerPool
 from media_assets.storage.errors import StorageError
 from media_assets.storage.ledger_begun import BegunVersion
@@ -194,6 +196,7 @@ def _flush(
     is_last: bool,
 ) -> Iterator[Chunk]:
     """Write rows, hand the chunk to the caller for its events, then record it in the ledger."""
+    outcomes = withhold_location(read_consents(library), outcomes)
     try:
         outcomes = with_places(library.geocoder, outcomes)
     except GeocodingStoppedError:
@@ -212,6 +215,7 @@ def _flush(
     partners = library.ledger.partners_of(facts, match_pairs)
     for (table, month), rows in rows_of(outcomes, run, at, partners).items():
         writer.append(table, month, rows)
+    write_withheld(writer, outcomes, run, at)
     for month, media_ids in no_longer_rejected(outcomes).items():
         writer.remove(REJECTED_TABLE, month, media_ids, at)
     for month, media_ids in without_web_versions(outcomes).items():

@@ -58,6 +58,8 @@ class FileOutcome:
         place: What the position is called, if there is one and ``metadata`` was asked for.
         sidecars: The sidecars that were taken into account, if ``metadata`` was asked for.
         given_up: Assets that were asked for and cannot be made of this file, which is sound in itself, and why.
+        withholds_location: Whether the position was left out, because the owner has not consented to keep it.
+        had_position: Whether there was one.
         is_interrupted_version: Whether this is about a version that a dead run had begun (``interrupted``), and that
             the inbox does not show any more.
     """
@@ -79,6 +81,8 @@ class FileOutcome:
     place: Place | None = None
     sidecars: tuple[SidecarUse, ...] = ()
     given_up: Mapping[str, ContentError] = field(default_factory=dict)
+    withholds_location: bool = False
+    had_position: bool = False
     is_interrupted_version: bool = False
 
     def renditions_of(self, asset: str) -> list[StoredRendition]:

@@ -22,6 +22,7 @@ from media_assets.pipeline.assets import (
     THUMBNAILS,
     code_version,
     data_version,
+    ledger_version,
 )
 from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
 from media_assets.pipeline.selection import RunIdentity
@@ -218,7 +219,7 @@ def ledger_outcomes(outcomes: Iterable[FileOutcome], run: RunIdentity, at: datet
             asset=asset,
             state="rejected" if asset in outcome.given_up else _LEDGER_STATE[outcome.state],
             input_version=outcome.sha256,
-            code_version=code_version(asset, run.recipe),
+            code_version=ledger_version(asset, run.recipe, recognizes=False, locates=not outcome.withholds_location),
             run_id=run.run_id,
             root_run_id=run.root_run_id,
             at=at,

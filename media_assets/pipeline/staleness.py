@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, ledger_version
-from media_assets.pipeline.consent import allows
+from media_assets.pipeline.consent import PURPOSE_OF, read_consents
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.recipe import recipe_of
+from media_assets.pipeline.skips import NO_CONSENT
 from media_assets.storage.ledger_schema import ResultVersion
 
 Freshness = Literal["current", "out_of_date", "missing", "failed"]
@@ -36,14 +37,20 @@ def freshness_of(library: Library, asset: str, *, archived: bool = False) -> Ite
         archived: Only archived files, instead of those that are not: nothing of them is computed again.
 
     Raises:
-        StorageError: The ledger cannot be read.
+        StorageError: The ledger or the register of consents cannot be read.
         ModelError: The settings name a model that does not exist.
+        SettingsError: The policy file is not usable.
     """
-    recipe = recipe_of(library.settings)
-    expected = {may: ledger_version(asset, recipe, recognizes=may) for may in (False, True)}
+    recipe, consents = recipe_of(library.settings), read_consents(library)
+    purpose, expected = PURPOSE_OF.get(asset), dict[str, str]()
     for row in library.ledger.result_versions(asset, archived=archived):
-        may = allows(library.settings, row.owner, "recognition")
-        yield row.media_id, _freshness(row, expected[may])
+        owner = row.owner
+        if owner not in expected:
+            is_denied = purpose is not None and not consents.allows(owner, purpose)
+            recognizes, locates = consents.allows(owner, "recognition"), consents.allows(owner, "location")
+            version = ledger_version(asset, recipe, recognizes=recognizes, locates=locates)
+            expected[owner] = NO_CONSENT if is_denied else version
+        yield row.media_id, _freshness(row, expected[owner])
 
 
 def _freshness(row: ResultVersion, expected: str) -> Freshness:

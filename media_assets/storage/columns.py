@@ -54,6 +54,7 @@ class Table:
         grain: What one row is.
         key: Columns that identify a current row; the first is ``media_id``.
         columns: In the order of the files; the common columns come first.
+        is_register: Whether its rows are copied whole from elsewhere in the library, without parts and media ids.
         split: Column by which several assets share the table, each replacing its own rows of a media file only, and
             the asset of rows in which it is null. ``None``: a computation replaces all rows of its media file.
     """
@@ -63,6 +64,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     split: tuple[str, str] | None = None
+    is_register: bool = False
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -22,6 +22,7 @@ from media_assets.storage.columns import (
     Column,
     Table,
 )
+from media_assets.storage.consent_tables import CONSENTS, SKIPPED
 from media_assets.storage.errors import CatalogError
 from media_assets.storage.ingest_tables import (
     APPEARANCE,
@@ -30,6 +31,7 @@ from media_assets.storage.ingest_tables import (
     REJECTED,
     RENDITIONS,
 )
+from media_assets.storage.review_tables import REVIEWS
 from media_assets.storage.shareable_tables import SHAREABLE
 from media_assets.storage.vision_tables import (
     EMBEDDINGS,
@@ -76,6 +78,21 @@ TABLES: dict[str, Table] = {
         ),
         Table("near_duplicates", "One row per file that has near-duplicates.", ("media_id",), NEAR_DUPLICATES),
         Table("shareable", "One row per file that somebody wanted to share.", ("media_id",), SHAREABLE),
+        Table("reviews", "One row per file about whose publication somebody decided.", ("media_id",), REVIEWS),
+        Table(
+            "skipped",
+            "One row per result that was not computed because its owner has not consented.",
+            ("media_id", "asset"),
+            SKIPPED,
+            split=("asset", ""),
+        ),
+        Table(
+            "consents",
+            "One row per record of the register of consents; nothing is ever removed from it but by an erasure.",
+            ("owner", "purpose", "recorded_at"),
+            CONSENTS,
+            is_register=True,
+        ),
         Table("rejected", "One row per media file whose present upload is rejected.", ("media_id",), REJECTED),
     )
 }

@@ -108,7 +108,7 @@ def test_an_empty_list_says_what_is_missing(
     call: Call, make_library: MakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_library()
-    assert "MEDIA_ASSETS_RECOGNITION_OWNERS" in call("list").stdout
+    assert "media-assets consent grant" in call("list").stdout
     monkeypatch.setenv("MEDIA_ASSETS_RECOGNITION_OWNERS", "alice")
     assert call("list").stdout == "No people.\n"
 

@@ -103,6 +103,8 @@ def _analyze(context: dg.AssetExecutionContext, library: dg.ResourceParam[Librar
             context.log.info(f"{summary.files}/{len(selection.items)} files: {dict(summary.made)}")
     except (StorageError, ModelError, WorkerStartError, WorkStoppedError) as error:
         raise dg.Failure(description=str(error)) from error
+    if summary.denied:
+        context.log.info(f"Left out for lack of consent (files, by asset): {dict(summary.denied)}. See table skipped.")
     yield from (facts.result(name) for name in wanted_checks)
     _raise_failures(selection.without_preview, summary)
 

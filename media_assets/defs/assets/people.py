@@ -8,7 +8,7 @@ from pydantic import Field
 
 from media_assets.models.errors import ModelError
 from media_assets.models.vision_recipe import FACES
-from media_assets.pipeline.consent import allows
+from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.derived_tables import TableBusyError
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.people.update import PEOPLE, update_people
@@ -77,11 +77,12 @@ def mixed_people(library: Library) -> list[str]:
     Raises:
         StorageError: The catalog cannot be read.
     """
+    consents = read_consents(library)
     owners: dict[str, set[str]] = defaultdict(set)
     for row in catalog_store.read_current(library.store, PEOPLE, ["person_id", "owner"]).to_pylist():
         owners[row["person_id"]].add(row["owner"])
     return sorted(
         person
         for person, found in owners.items()
-        if len(found) > 1 or not all(allows(library.settings, owner, "recognition") for owner in found)
+        if len(found) > 1 or not all(consents.allows(owner, "recognition") for owner in found)
     )

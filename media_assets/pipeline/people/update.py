@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from media_assets.pipeline.consent import allows
+from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.derived_tables import Row, maintained, rows_by_media, write_changes
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.people.faces import owners_of_faces, read_encoded_faces
@@ -69,7 +69,8 @@ def update_people(library: Library, run_id: str, *, anew: bool = False) -> Peopl
     """
     with maintained(library, PEOPLE, ["faces"]):
         owners = owners_of_faces(library.store)
-        allowed = [owner for owner in owners if allows(library.settings, owner, "recognition")]
+        consents = read_consents(library)
+        allowed = [owner for owner in owners if consents.allows(owner, "recognition")]
         before = rows_by_media(library, PEOPLE)
         old = _persons_by_owner(before)
         taken: dict[str, frozenset[str]] = {}
