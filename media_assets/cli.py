@@ -16,7 +16,7 @@ class _LazyGroup(click.Group):
 
     modules: ClassVar[tuple[str, ...]] = (
         *("archive", "doctor", "gallery", "models", "people", "process", "query", "rebuild", "rejected"),
-        *("reopen", "reprocess", "retry", "search", "serve", "stale", "status"),
+        *("reopen", "reprocess", "retry", "review", "search", "serve", "stale", "status"),
     )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
