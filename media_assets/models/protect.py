@@ -5,9 +5,7 @@ copy may be published. The same is done for videos in ``protect_video``.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +23,12 @@ from media_assets.media.shared_picture import (
     hash_of_copy,
     open_original,
 )
-from media_assets.models.face_search import DETECTORS, FaceSearch, FoundFace, load_face_search
+from media_assets.models.face_search import FaceSearch, FoundFace, load_face_search
 from media_assets.models.protect_records import Cover, CoverKind, ProtectedCopy, ProtectOptions, ReadText
+from media_assets.models.protect_version import protect_version
 from media_assets.models.protect_video import protect_video
 from media_assets.models.records import BoxPx, Picture
-from media_assets.models.registry import ModelPlaces, model_named
+from media_assets.models.registry import ModelPlaces
 
 __all__ = [
     "Cover",
@@ -42,17 +41,9 @@ __all__ = [
     "protect_video",
 ]
 
-_REVISION = 1  # raise it when the same choices give other covers
 _TEXT_MARGIN_SHARE = 0.15  # of the height of a line
 _REPAIR_GROWTH = 1.15  # each round covers more around what is still seen
 _HIDDEN_SHARE = 0.9  # of a finding below solid covers: what is seen there is the cover itself
-
-
-def protect_version(options: ProtectOptions) -> str:
-    """Return what decides how copies are covered: equal for options that give the same copies, by the same code."""
-    nets = [model_named(name).version for name in DETECTORS]
-    stated = json.dumps([_REVISION, asdict(options), nets], sort_keys=True)
-    return hashlib.sha256(stated.encode()).hexdigest()[:16]
 
 
 def protect_picture(
