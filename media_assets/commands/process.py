@@ -28,12 +28,25 @@ from media_assets.commands.output import (
 from media_assets.commands.progress import progress_bar
 from media_assets.instance import prepare_home
 from media_assets.pipeline.analysis_recipe import vision_recipe_of
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, METADATA, ORIGINAL, THUMBNAILS
+from media_assets.pipeline.assets import (
+    ANALYZE_ASSETS,
+    INGEST_ASSETS,
+    METADATA,
+    ORIGINAL,
+    PER_FILE_ASSETS,
+    PROTECT_ASSETS,
+    SHAREABLE,
+    THUMBNAILS,
+)
 from media_assets.pipeline.claims import claim
 from media_assets.pipeline.departures import depart
 from media_assets.pipeline.intake import contiguous_ranges, plan_batches, sweep
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.pipeline.sharing_outcomes import SharedOutcome
+from media_assets.pipeline.sharing_selection import files_to_share, read_rules
+from media_assets.pipeline.sharing_skips import note_denied
+from media_assets.pipeline.sharing_withdrawal import withdraw_copies
 from media_assets.settings import Settings
 from media_assets.storage.inbox import Inbox
 from media_assets.storage.inbox_views import view_url
@@ -61,6 +74,8 @@ class Report:
     failures: list[str] = field(default_factory=list)
     rejected: list[dict[str, object]] = field(default_factory=list)
     analyzed: int = 0
+    copies: Counter[str] = field(default_factory=Counter)  # by state, of those that were made or decided now
+    copies_withdrawn: int = 0
     left_inbox: int = 0  # uploads that `after_ingest` let leave
     seconds: float = 0.0
 
@@ -110,7 +125,8 @@ def process(
     finally:
         opened.close()
     if as_json:
-        print_json({**report.__dict__, "states": dict(report.states), "exit_code": report.exit_code})
+        counts = {"states": dict(report.states), "copies": dict(report.copies)}
+        print_json({**report.__dict__, **counts, "exit_code": report.exit_code})
     else:
         _print(report)
     raise SystemExit(report.exit_code)
@@ -119,12 +135,14 @@ def process(
 def _parse_assets(text: str | None, settings: Settings) -> tuple[str, ...]:
     vision = vision_recipe_of(settings)
     if text is None:
-        return (*INGEST_ASSETS, *(asset for asset in ANALYZE_ASSETS if settings.analyze and vision.is_on(asset)))
+        analyses = (asset for asset in ANALYZE_ASSETS if settings.analyze and vision.is_on(asset))
+        return (*INGEST_ASSETS, *analyses, *(PROTECT_ASSETS if settings.share else ()))
     names = tuple(name.strip() for name in text.split(",") if name.strip())
-    known = (*INGEST_ASSETS, *ANALYZE_ASSETS)
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in PER_FILE_ASSETS]
     if unknown or not names:
-        raise UserError(f"Unknown asset {unknown[0] if unknown else '(none)'}. Known: {', '.join(known)}.", EXIT_USAGE)
+        raise UserError(
+            f"Unknown asset {unknown[0] if unknown else '(none)'}. Known: {', '.join(PER_FILE_ASSETS)}.", EXIT_USAGE
+        )
     return names
 
 
@@ -171,10 +189,14 @@ def _process(library: Library, settings: Settings, wanted: Sequence[str], owner:
         _work(library, inbox, runner, ingested, report, progress)
         if analyses:
             _analyze(library, inbox, runner, analyses, report, progress)
-        if library.pending_parts():
-            task = progress.add_task("Catalog", total=1)
-            report.failures += compact_and_group(library, runner.get(), group=bool(analyses))
-            progress.advance(task)
+        if SHAREABLE in wanted:
+            rules = read_rules(library)
+            report.copies_withdrawn = withdraw_copies(library)
+            note_denied(library, rules, inbox=inbox.url)
+        _compact(library, runner, report, progress, group=bool(analyses))
+        if SHAREABLE in wanted:
+            _share(library, inbox, runner, report, progress)
+            _compact(library, runner, report, progress, group=False)
     if owner is None and _is_configured_inbox(library, inbox):
         _depart(library, inbox, report)
     report.seconds = round((datetime.now(UTC) - started).total_seconds(), 2)
@@ -290,6 +312,36 @@ def _analyze(
     progress.update(task, completed=len(lacking))
 
 
+def _share(library: Library, inbox: Inbox, runner: _Runner, report: Report, progress: Progress) -> None:
+    """Make the copies that may leave the library, of owners who consent; what was found decides what is covered."""
+    due = files_to_share(library, inbox=inbox.url)
+    if not due:
+        return
+    task = progress.add_task("Covering", total=len(due))
+
+    def note(outcomes: Sequence[SharedOutcome]) -> None:
+        report.copies.update(one.state or "failed" for one in outcomes)
+        progress.advance(task, len(outcomes))
+
+    library.on_shared = note
+    failures: Counter[str] = Counter()
+    lacking = {media_id: {SHAREABLE} for media_id in due}
+    for media_ids, _ in contiguous_ranges(lacking, runner.get().positions(), library.settings.batch_max_files):
+        if (message := runner.get().run_sharing(media_ids[0], media_ids[-1])) is not None:
+            failures[message] += 1
+    report.failures += failures
+    progress.update(task, completed=len(due))
+
+
+def _compact(library: Library, runner: _Runner, report: Report, progress: Progress, *, group: bool) -> None:
+    """Bring the catalog up to date, if there is anything new."""
+    if not library.pending_parts():
+        return
+    task = progress.add_task("Catalog", total=1)
+    report.failures += compact_and_group(library, runner.get(), group=group)
+    progress.advance(task)
+
+
 def _run_batch(library: Library, runner: _Runner, batch: Batch, assets: set[str], report: Report) -> None:
     members = library.ledger.pending_members(batch.batch_id)
     if not members:  # newer versions of all its files wait in other batches
@@ -309,11 +361,15 @@ def _print(report: Report) -> None:
     done = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items())) or "nothing to do"
     if report.analyzed:
         done += f"; {report.analyzed} analysed"
+    if report.copies:
+        done += "; copies: " + ", ".join(f"{count} {state}" for state, count in sorted(report.copies.items()))
     left = f", {report.left} not reached" if report.left else ""
     counted = f"{report.listed} files listed, {report.unchanged} unchanged"
     if report.sidecars:
         counted += f", {report.sidecars} sidecar{'' if report.sidecars == 1 else 's'}"
     console.print(f"{counted}; {done}{left}; {report.seconds} s.")
+    if report.copies_withdrawn:
+        console.print(f"{report.copies_withdrawn} copies were withdrawn.")
     if report.left_inbox:
         console.print(f"{report.left_inbox} uploads left the inbox.")
     if report.sidecars_without_media:

@@ -18,7 +18,7 @@ from media_assets.commands.output import (
 )
 from media_assets.instance import prepare_home
 from media_assets.models.errors import ModelError
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.pipeline.assets import PER_FILE_ASSETS
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.staleness import REPROCESSED, freshness_of
 from media_assets.settings import Settings
@@ -30,7 +30,7 @@ from media_assets.settings import Settings
 @click.option(
     "--stale",
     "asset",
-    type=click.Choice((*INGEST_ASSETS, *ANALYZE_ASSETS)),
+    type=click.Choice(PER_FILE_ASSETS),
     help="Archived files whose result of this asset is out of date or missing.",
 )
 @library_option

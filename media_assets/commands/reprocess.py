@@ -22,18 +22,23 @@ from media_assets.commands.output import (
 )
 from media_assets.commands.progress import progress_bar
 from media_assets.instance import prepare_home
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, PER_FILE_ASSETS, PROTECT_ASSETS
 from media_assets.pipeline.intake import contiguous_ranges
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.staleness import REPROCESSED, freshness_of
 from media_assets.settings import Settings
 
-_ASSETS = (*INGEST_ASSETS, *ANALYZE_ASSETS)
+_OPS = {INGEST_ASSETS: "Processing", ANALYZE_ASSETS: "Analysing", PROTECT_ASSETS: "Covering"}
 
 
 @click.command()
 @click.option(
-    "--asset", "assets", multiple=True, required=True, type=click.Choice(_ASSETS), help="Asset to redo; repeatable."
+    "--asset",
+    "assets",
+    multiple=True,
+    required=True,
+    type=click.Choice(PER_FILE_ASSETS),
+    help="Asset to redo; repeatable.",
 )
 @click.option("--stale", "only_stale", is_flag=True, help="Only files whose result is out of date or missing.")
 @click.option("--all", "everything", is_flag=True, help="Every accepted file that is not archived.")
@@ -43,7 +48,8 @@ _ASSETS = (*INGEST_ASSETS, *ANALYZE_ASSETS)
 def reprocess(assets: Sequence[str], only_stale: bool, everything: bool, library: str | None, as_json: bool) -> None:
     """Compute assets again, for all files or for exactly those whose result is out of date.
 
-    Assets that read previews (embeddings, objects, faces, scenes, texts, safety) never read originals.
+    Assets that read previews (embeddings, objects, faces, scenes, texts, safety) never read originals. Copies
+    (shareable) are made again of files whose owners consent to publication.
     Exit status: 0 when all was done, 1 when something failed, 2 on wrong usage.
     """
     if only_stale == everything:
@@ -89,16 +95,17 @@ def _reprocess(
     positions = runner.positions()
     with progress_bar(quiet) as progress:
         # Files that lack the same assets of one op are read once for all of them.
-        for op in (INGEST_ASSETS, ANALYZE_ASSETS):
+        for op, doing in _OPS.items():
             lacking: dict[str, set[str]] = {}
             for asset in op:
                 for media_id in due.get(asset, ()):
                     lacking.setdefault(media_id, set()).add(asset)
             if not lacking:
                 continue
-            task = progress.add_task("Processing" if op == INGEST_ASSETS else "Analysing", total=len(lacking))
+            task = progress.add_task(doing, total=len(lacking))
             library.on_outcome = lambda outcome, task=task: progress.advance(task)
             library.on_analyzed = lambda count, task=task: progress.advance(task, count)
+            library.on_shared = lambda outcomes, task=task: progress.advance(task, len(outcomes))
             for media_ids, wanted in contiguous_ranges(lacking, positions, settings.batch_max_files):
                 message = runner.run_range(media_ids[0], media_ids[-1], wanted)
                 if message is not None:

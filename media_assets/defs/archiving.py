@@ -19,7 +19,7 @@ from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEvent
 from media_assets.defs.orphans import RUNS_IN_PROGRESS
 from media_assets.defs.partitions import PARTITIONS_NAME, add_partitions, partition_order, remove_partitions
 from media_assets.defs.tags import covered_partitions
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.pipeline.assets import PER_FILE_ASSETS
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.partition_keys import KeyComparison, compare_keys
 
@@ -31,7 +31,7 @@ _EVENTS = (
     dg.DagsterEventType.ASSET_OBSERVATION.value,
     dg.DagsterEventType.ASSET_FAILED_TO_MATERIALIZE.value,
 )
-_ASSET_KEYS = tuple(dg.AssetKey(asset).to_string() for asset in (*INGEST_ASSETS, *ANALYZE_ASSETS))
+_ASSET_KEYS = tuple(dg.AssetKey(asset).to_string() for asset in PER_FILE_ASSETS)
 
 
 class ArchiveBusyError(Exception):

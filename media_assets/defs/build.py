@@ -8,10 +8,12 @@ from media_assets.defs.assets.catalog import catalog
 from media_assets.defs.assets.ingest import build_ingest
 from media_assets.defs.assets.near_duplicates import near_duplicates
 from media_assets.defs.assets.people import people
+from media_assets.defs.assets.protect import build_protect
 from media_assets.defs.departures_sensor import build_departures_sensor
 from media_assets.defs.groups_sensor import build_groups_sensor
 from media_assets.defs.inbox_events_sensor import build_inbox_events_sensor
-from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job
+from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job, protect_job
+from media_assets.defs.protect_sensor import build_protect_sensor
 from media_assets.defs.resources import library_resource
 from media_assets.defs.retention_sensor import build_retention_sensor
 from media_assets.defs.sensors import build_sensors
@@ -34,11 +36,12 @@ def build_definitions(*, library: Library | None = None) -> dg.Definitions:
     settings = library.settings if library is not None else Settings.load()
     recipe = recipe_of(settings)
     return dg.Definitions(
-        assets=[build_ingest(recipe), build_analyze(recipe), catalog, people, near_duplicates],
-        jobs=[ingest_job, analyze_job, groups_job, catalog_job],
+        assets=[build_ingest(recipe), build_analyze(recipe), build_protect(recipe), catalog, people, near_duplicates],
+        jobs=[ingest_job, analyze_job, protect_job, groups_job, catalog_job],
         sensors=[
             *build_sensors(settings.sensor_interval_s),
             build_analysis_sensor(settings.sensor_interval_s),
+            build_protect_sensor(settings.sensor_interval_s),
             build_groups_sensor(settings.sensor_interval_s),
             build_retention_sensor(),
             build_states_sensor(),

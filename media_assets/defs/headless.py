@@ -14,11 +14,11 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from media_assets.defs.build import build_definitions
-from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job
+from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job, protect_job
 from media_assets.defs.orphans import fail_orphaned_runs
 from media_assets.defs.partitions import PARTITIONS_NAME, close_batch, partition_order
-from media_assets.defs.tags import WORKER_TAG, analysis_tags, batch_tags, range_tags
-from media_assets.pipeline.assets import ANALYZE_ASSETS
+from media_assets.defs.tags import WORKER_TAG, analysis_tags, batch_tags, range_tags, sharing_tags
+from media_assets.pipeline.assets import ANALYZE_ASSETS, PROTECT_ASSETS
 from media_assets.pipeline.intake import narrowed
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import this_process
@@ -64,12 +64,17 @@ class HeadlessRunner:
     def run_range(self, first: str, last: str, assets: Iterable[str]) -> str | None:
         """Materialize ``assets`` of one op for existing partitions; return ``None`` or why it failed."""
         wanted = set(assets)
-        job = analyze_job if wanted <= set(ANALYZE_ASSETS) else ingest_job
+        ops = ((analyze_job, ANALYZE_ASSETS), (protect_job, PROTECT_ASSETS))
+        job = next((job for job, assets_of in ops if wanted <= set(assets_of)), ingest_job)
         return self._execute(job.name, range_tags(first, last), wanted)
 
     def run_analysis(self, first: str, last: str, assets: Iterable[str]) -> str | None:
         """Compute what is missing of ``assets`` of op ``analyze``; return ``None`` or why something failed."""
         return self._execute(analyze_job.name, analysis_tags(first, last), assets)
+
+    def run_sharing(self, first: str, last: str) -> str | None:
+        """Make the copies that files lack; return ``None`` or why something failed."""
+        return self._execute(protect_job.name, sharing_tags(first, last), PROTECT_ASSETS)
 
     def run_groups(self) -> str | None:
         """Group faces into people and find near duplicates; return ``None`` or why it failed."""

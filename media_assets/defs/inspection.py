@@ -3,7 +3,7 @@
 import dagster as dg
 
 from media_assets.defs.partitions import PARTITIONS_NAME
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.pipeline.assets import PER_FILE_ASSETS
 
 
 def partition_count() -> int:
@@ -21,7 +21,4 @@ def uses_sqlite() -> bool:
 def materialized_partitions() -> dict[str, set[str]]:
     """Return the materialized partitions of each per-file asset."""
     with dg.DagsterInstance.get() as instance:
-        return {
-            asset: set(instance.get_materialized_partitions(dg.AssetKey(asset)))
-            for asset in (*INGEST_ASSETS, *ANALYZE_ASSETS)
-        }
+        return {asset: set(instance.get_materialized_partitions(dg.AssetKey(asset))) for asset in PER_FILE_ASSETS}

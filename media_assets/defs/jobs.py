@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from media_assets.defs.tags import ANALYSIS_TAG
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.defs.tags import ANALYSIS_TAG, SHARING_TAG
+from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, PROTECT_ASSETS
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
@@ -16,6 +16,13 @@ analyze_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*ANALYZE_ASSETS),
     description="Analyse the previews of new files. Started by the analysis sensor.",
     tags={ANALYSIS_TAG: "true"},
+)
+
+protect_job = dg.define_asset_job(
+    "protect_job",
+    selection=dg.AssetSelection.assets(*PROTECT_ASSETS),
+    description="Make the copies that may leave the library. Started by the protect sensor.",
+    tags={SHARING_TAG: "true"},
 )
 
 groups_job = dg.define_asset_job(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job
+from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job, protect_job
 from media_assets.defs.tags import ORPHANED_TAG, WORKER_TAG
 from media_assets.pipeline.liveness import is_dead, named_start
 
@@ -27,7 +27,7 @@ _LAUNCHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_OUR_JOBS = {job.name for job in (ingest_job, analyze_job, groups_job, catalog_job)}
+_OUR_JOBS = {job.name for job in (ingest_job, analyze_job, protect_job, groups_job, catalog_job)}
 _MESSAGE = "The process of this run has ended without a word: it was killed, or the machine went down."
 _START_TIMEOUT = timedelta(seconds=180)  # that of run monitoring, which does the same where a daemon runs
 

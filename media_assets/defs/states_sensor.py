@@ -12,7 +12,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 
 from media_assets.defs.orphans import RUNS_IN_PROGRESS
 from media_assets.defs.partitions import PARTITIONS_NAME, media_partitions
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.pipeline.assets import PER_FILE_ASSETS
 from media_assets.pipeline.library import Library
 
 _INTERVAL_S = 30
@@ -33,7 +33,7 @@ def states_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Ski
     if context.cursor == known:
         return dg.SkipReason("Nothing has changed.")
     started = time.monotonic()
-    for done, asset in enumerate((*INGEST_ASSETS, *ANALYZE_ASSETS)):
+    for done, asset in enumerate(PER_FILE_ASSETS):
         if time.monotonic() - started >= _MAX_SECONDS:
             return dg.SkipReason(f"The states of {done} assets are known; the others follow.")
         get_and_update_asset_status_cache_value(instance, dg.AssetKey(asset), media_partitions)

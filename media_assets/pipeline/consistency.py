@@ -7,13 +7,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from media_assets.models.vision_recipe import EMBEDDINGS, SAFETY, SCENES
-from media_assets.pipeline.assets import ANALYZE_ASSETS, OPTIMIZED, ORIGINAL, TABLE_OF, THUMBNAILS
+from media_assets.pipeline.assets import ANALYZE_ASSETS, OPTIMIZED, ORIGINAL, SHAREABLE, TABLE_OF, THUMBNAILS
 from media_assets.pipeline.library import Library
 from media_assets.storage import catalog
 from media_assets.storage.schemas import table_named
 
-# A file that is smaller than any encoding of it has no web version, and not in every picture is a face or a text.
-_MAY_BE_EMPTY = {OPTIMIZED, *ANALYZE_ASSETS} - {EMBEDDINGS, SAFETY, SCENES}
+# A file that is smaller than any encoding of it has no web version, not in every picture is a face or a text, and a
+# copy is withdrawn without an event.
+_MAY_BE_EMPTY = {OPTIMIZED, SHAREABLE, *ANALYZE_ASSETS} - {EMBEDDINGS, SAFETY, SCENES}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def find_inconsistencies(library: Library, materialized: Mapping[str, Collection
     """
     found: list[Inconsistency] = []
     for asset, marked in materialized.items():
-        path_column = {ORIGINAL: "original_path", THUMBNAILS: "path", OPTIMIZED: "path"}.get(asset)
+        path_column = {ORIGINAL: "original_path", THUMBNAILS: "path", OPTIMIZED: "path", SHAREABLE: "path"}.get(asset)
         table = TABLE_OF[asset]
         split = table_named(table).split
         columns = ["media_id", *([path_column] if path_column else []), *([split[0]] if split else [])]
@@ -54,6 +55,8 @@ def find_inconsistencies(library: Library, materialized: Mapping[str, Collection
             found += [
                 Inconsistency(row["media_id"], asset, row[path_column])
                 for row in rows
-                if row["media_id"] in marked and not library.store.exists(row[path_column])
+                if row["media_id"] in marked
+                and row[path_column] is not None
+                and not library.store.exists(row[path_column])
             ]
     return found

@@ -17,7 +17,6 @@ ShareState = Literal["published", "held", "withheld", "denied"]
 
 FACES_LEFT = "faces_left"
 TAGS_LEFT = "tags_left"
-NO_CONSENT = "no_consent"
 REVIEW_BLOCKED = "review_blocked"
 REVIEW_WAITING = "review_waiting"
 TEXTS_NOT_READ = "texts_not_read"
@@ -43,6 +42,7 @@ class SharingItem:
         reason: Why there will be no copy.
         tells_location: Whether the owner lets the place be told.
         computed_before: Whether there may be a row already.
+        was_denied: Whether table ``skipped`` says that the owner denies publication.
     """
 
     entry: MediaEntry
@@ -51,6 +51,7 @@ class SharingItem:
     reason: str | None = None
     tells_location: bool = False
     computed_before: bool = False
+    was_denied: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """How copies that may leave the library are made: the choices of an installation, as its code version sees them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from media_assets.models.protect import ProtectOptions
+from media_assets.models.protect_records import ProtectOptions
+from media_assets.models.protect_version import protect_version
 
 Style = Literal["solid", "pixelate", "blur"]
 LocationLevel = Literal["exact", "city", "country", "none"]
@@ -30,10 +30,8 @@ class SharingRecipe:
     jpeg_quality: int = 92
     location: LocationLevel = "none"
 
-    def options(self) -> "ProtectOptions":
+    def options(self) -> ProtectOptions:
         """Return what the process that covers is told."""
-        from media_assets.models.protect import ProtectOptions
-
         return ProtectOptions(
             style=self.style,
             longest_px=self.longest_px,
@@ -44,6 +42,4 @@ class SharingRecipe:
 
     def decides(self) -> dict[str, object]:
         """Return what decides a copy besides the file: the code version of ``shareable`` depends on it."""
-        from media_assets.models.protect import protect_version
-
         return {"protect": protect_version(self.options()), "location": self.location}

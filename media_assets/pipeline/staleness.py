@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, ledger_version
+from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, PROTECT_ASSETS, SHAREABLE, ledger_version
 from media_assets.pipeline.consent import PURPOSE_OF, read_consents
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.recipe import recipe_of
+from media_assets.pipeline.sharing_selection import shared_states
 from media_assets.pipeline.skips import NO_CONSENT
+from media_assets.storage.ledger_copies import ShareRow
 from media_assets.storage.ledger_schema import ResultVersion
 
 Freshness = Literal["current", "out_of_date", "missing", "failed"]
@@ -41,6 +43,10 @@ def freshness_of(library: Library, asset: str, *, archived: bool = False) -> Ite
         ModelError: The settings name a model that does not exist.
         SettingsError: The policy file is not usable.
     """
+    if asset == SHAREABLE:
+        for share, verdict in shared_states(library, archived=archived):
+            yield share.media_id, _freshness(share, verdict.version)
+        return
     recipe, consents = recipe_of(library.settings), read_consents(library)
     purpose, expected = PURPOSE_OF.get(asset), dict[str, str]()
     for row in library.ledger.result_versions(asset, archived=archived):
@@ -53,7 +59,7 @@ def freshness_of(library: Library, asset: str, *, archived: bool = False) -> Ite
         yield row.media_id, _freshness(row, expected[owner])
 
 
-def _freshness(row: ResultVersion, expected: str) -> Freshness:
+def _freshness(row: ResultVersion | ShareRow, expected: str) -> Freshness:
     if row.state is None:
         return "missing"
     if row.state == "failed":
@@ -66,7 +72,7 @@ def _freshness(row: ResultVersion, expected: str) -> Freshness:
 def library_freshness(library: Library) -> list[AssetFreshness]:
     """Return how the results of every per-file asset stand; assets that are off, and archived files, are left out."""
     vision = recipe_of(library.settings).vision
-    assets = (*INGEST_ASSETS, *(asset for asset in ANALYZE_ASSETS if vision.is_on(asset)))
+    assets = (*INGEST_ASSETS, *(asset for asset in ANALYZE_ASSETS if vision.is_on(asset)), *PROTECT_ASSETS)
     return [
         AssetFreshness(asset, Counter(freshness for _, freshness in freshness_of(library, asset))) for asset in assets
     ]

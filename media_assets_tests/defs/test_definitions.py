@@ -5,7 +5,14 @@ import dagster as dg
 import pytest
 
 from media_assets.defs.build import build_definitions
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, code_version, data_version
+from media_assets.pipeline.assets import (
+    ANALYZE_ASSETS,
+    INGEST_ASSETS,
+    PER_FILE_ASSETS,
+    PROTECT_ASSETS,
+    code_version,
+    data_version,
+)
 
 
 def test_the_code_location_loads_and_runs_could_be_launched() -> None:
@@ -37,6 +44,7 @@ def test_what_the_code_location_consists_of() -> None:
             name: {"deps": ["thumbnails"], "group": "analyze", "partitioned": True}
             for name in ("embeddings", "objects", "faces", "scenes", "texts", "safety")
         },
+        "shareable": {"deps": ["faces", "original", "texts"], "group": "protect", "partitioned": True},
         "people": {"deps": ["faces"], "group": "catalog", "partitioned": False},
         "near_duplicates": {
             "deps": ["appearance", "embeddings", "original"],
@@ -44,7 +52,7 @@ def test_what_the_code_location_consists_of() -> None:
             "partitioned": False,
         },
         "catalog": {
-            "deps": sorted((*INGEST_ASSETS, *ANALYZE_ASSETS)),
+            "deps": sorted(PER_FILE_ASSETS),
             "group": "catalog",
             "partitioned": False,
         },
@@ -62,11 +70,13 @@ def test_what_the_code_location_consists_of() -> None:
         ("original", "decodable"),
         ("people", "one_owner_per_person"),
         ("safety", "nothing_to_review"),
+        ("shareable", "no_face_left"),
+        ("shareable", "no_metadata_left"),
         ("texts", "texts_inside"),
         ("thumbnails", "dimensions_match"),
     ]
     jobs = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert jobs == {"ingest_job", "analyze_job", "groups_job", "catalog_job"}
+    assert jobs == {"ingest_job", "analyze_job", "protect_job", "groups_job", "catalog_job"}
     assert {
         sensor.name: (
             sensor.job_name if sensor.targets else None,
@@ -77,6 +87,7 @@ def test_what_the_code_location_consists_of() -> None:
         if isinstance(sensor, dg.SensorDefinition)
     } == {
         "analysis_sensor": ("analyze_job", 10, dg.DefaultSensorStatus.RUNNING),
+        "protect_sensor": ("protect_job", 10, dg.DefaultSensorStatus.RUNNING),
         "groups_sensor": ("groups_job", 10, dg.DefaultSensorStatus.RUNNING),
         "states_sensor": (None, 30, dg.DefaultSensorStatus.RUNNING),
         "departures_sensor": (None, 10, dg.DefaultSensorStatus.STOPPED),
@@ -99,7 +110,7 @@ def test_every_asset_and_check_says_what_it_is() -> None:
 
 def test_a_backfill_is_split_into_ranged_runs() -> None:
     graph = build_definitions().resolve_asset_graph()
-    for asset in (*INGEST_ASSETS, *ANALYZE_ASSETS):
+    for asset in PER_FILE_ASSETS:
         policy = graph.get(dg.AssetKey(asset)).backfill_policy
         assert policy is not None
         assert policy.max_partitions_per_run == 256
@@ -110,6 +121,7 @@ def test_assets_can_be_selected_one_by_one() -> None:
     for asset, job in [
         *((asset, "ingest_job") for asset in INGEST_ASSETS),
         *((asset, "analyze_job") for asset in ANALYZE_ASSETS),
+        *((asset, "protect_job") for asset in PROTECT_ASSETS),
     ]:
         subset = definitions.resolve_job_def(job).get_subset(asset_selection={dg.AssetKey(asset)})
         selected = subset.asset_layer.selected_asset_keys
@@ -117,10 +129,9 @@ def test_assets_can_be_selected_one_by_one() -> None:
 
 
 def test_versions_depend_on_the_asset_and_on_the_bytes() -> None:
-    assets = (*INGEST_ASSETS, *ANALYZE_ASSETS)
-    versions = {asset: code_version(asset) for asset in assets}
+    versions = {asset: code_version(asset) for asset in PER_FILE_ASSETS}
     assert versions["thumbnails"] != versions["metadata"]
-    assert len(set(versions.values())) == len(assets)
+    assert len(set(versions.values())) == len(PER_FILE_ASSETS)
     assert data_version("metadata", "a" * 64) == f"{'a' * 16}.{versions['metadata']}"
     assert data_version("original", "a" * 64) == "a" * 32  # it is its bytes, whatever code stored them
 

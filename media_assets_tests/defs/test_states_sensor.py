@@ -8,7 +8,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from media_assets.defs import states_sensor
 from media_assets.defs.partitions import media_partitions
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.pipeline.assets import PER_FILE_ASSETS
 from media_assets_tests.conftest import Drop
 from media_assets_tests.defs.conftest import World
 from media_assets_tests.pictures import jpeg
@@ -49,4 +49,4 @@ def test_a_tick_is_bounded_and_the_next_one_goes_on(world: World, drop: Drop) ->
     assert "0 assets" in stopped.skip_message
     with mock.patch.object(states_sensor, "get_and_update_asset_status_cache_value") as work:
         world.tick("states_sensor", cursor=stopped.cursor)
-    assert work.call_count == len(INGEST_ASSETS) + len(ANALYZE_ASSETS)
+    assert work.call_count == len(PER_FILE_ASSETS)

@@ -8,7 +8,7 @@ import pytest
 
 from media_assets.demo.sample_library import SampleFile
 from media_assets.media.resize import RENDITION_SIZES
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, PER_FILE_ASSETS, SHAREABLE
 from media_assets_tests.e2e.serving import Serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -86,7 +86,7 @@ def test_accepted_files_are_materialized_and_refused_ones_have_no_partition(
 ) -> None:
     assets = _assets(serving)
 
-    assert set(assets) == {*INGEST_ASSETS, *ANALYZE_ASSETS, "catalog", "people", "near_duplicates"}
+    assert set(assets) == {*PER_FILE_ASSETS, "catalog", "people", "near_duplicates"}
     for name in INGEST_ASSETS:
         partitions = assets[name]["assetPartitionStatuses"]
         assert set(partitions["materializedPartitions"]) == {media_ids[sample.name] for sample in accepted}
@@ -108,7 +108,7 @@ def test_nothing_is_called_out_of_sync(serving: Serving, accepted: list[SampleFi
 def test_asset_checks_have_results(serving: Serving, samples: Sequence[SampleFile], rejected: list[SampleFile]) -> None:
     results: dict[str, Mapping[str, Any]] = {}
     for name, node in _assets(serving).items():
-        if name in ANALYZE_ASSETS:  # not asked for here
+        if name in ANALYZE_ASSETS or name == SHAREABLE:  # not asked for here
             continue
         for check in node["assetChecksOrError"].get("checks", []):
             assert check["executionForLatestMaterialization"] is not None, check

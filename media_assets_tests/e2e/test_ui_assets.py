@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from media_assets.demo.sample_library import SampleFile
 from media_assets.models.vision_recipe import FACES
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS, ORIGINAL, THUMBNAILS
+from media_assets.pipeline.assets import ORIGINAL, PER_FILE_ASSETS, THUMBNAILS
 from media_assets_tests.e2e.ui import Ui
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -16,10 +16,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 def test_asset_catalog_lists_the_assets_with_their_partition_counts(ui: Ui, accepted: list[SampleFile]) -> None:
     ui.open("/assets")
 
-    for name in (*INGEST_ASSETS, *ANALYZE_ASSETS, "catalog", "people", "near_duplicates"):
+    for name in (*PER_FILE_ASSETS, "catalog", "people", "near_duplicates"):
         expect(ui.asset_link(name)).to_be_visible()
     partitions = ui.page.get_by_text(f"{len(accepted)} partitions", exact=True)
-    expect(partitions).to_have_count(len(INGEST_ASSETS) + len(ANALYZE_ASSETS))
+    expect(partitions).to_have_count(len(PER_FILE_ASSETS))
 
 
 def test_lineage_graph_shows_the_assets(ui: Ui) -> None:

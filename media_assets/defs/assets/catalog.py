@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from media_assets.defs.checks import CATALOG_CHECK
-from media_assets.pipeline.assets import ANALYZE_ASSETS, INGEST_ASSETS
+from media_assets.pipeline.assets import PER_FILE_ASSETS
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.storage import catalog as catalog_store
 from media_assets.storage.errors import StorageError
@@ -13,7 +13,7 @@ from media_assets.storage.errors import StorageError
 
 @dg.asset(
     name="catalog",
-    deps=[*INGEST_ASSETS, *ANALYZE_ASSETS],
+    deps=[*PER_FILE_ASSETS],
     group_name="catalog",
     kinds={"parquet", "duckdb"},
     check_specs=[CATALOG_CHECK],
