@@ -1,4 +1,4 @@
-"""What decides how copies are covered, as one word; apart from ``protect``, which loads decoders when it is imported."""
+"""What decides how copies are covered, as one word; apart from ``protect``, whose import loads decoders."""
 
 import hashlib
 import json
