@@ -15,7 +15,19 @@ class _LazyGroup(click.Group):
     """Finds a subcommand in the module of its name."""
 
     modules: ClassVar[tuple[str, ...]] = (
-        *("archive", "doctor", "gallery", "models", "people", "process", "query", "rebuild", "rejected"),
+        *(
+            "archive",
+            "doctor",
+            "erase",
+            "export",
+            "gallery",
+            "models",
+            "people",
+            "process",
+            "query",
+            "rebuild",
+            "rejected",
+        ),
         *("reopen", "reprocess", "retry", "review", "search", "serve", "stale", "status"),
     )
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def erase_partitions(instance: dg.DagsterInstance, media_ids: Collection[str], n
     Raises:
         TypeError: A storage is of another kind.
     """
-    storage = _event_log(instance)
+    storage = event_log_of(instance)
     ids = sorted(media_ids)
     present = set(instance.get_dynamic_partitions(PARTITIONS_NAME)) & set(ids)
     remove_partitions(instance, sorted(present))
@@ -111,7 +111,7 @@ def erase_partitions(instance: dg.DagsterInstance, media_ids: Collection[str], n
     for connect, metadata in _databases(instance):
         with connect as connection:
             redacted += redaction.apply(connection, metadata.sorted_tables, runs)
-    for path in _shards(storage):
+    for path in shard_paths(storage):
         touched = _erase_shard(storage, path, ids, redaction, runs)
         events, redacted = events + touched[0], redacted + touched[1]
     return DagsterErasure(len(present), events, redacted, _delete_logs(instance, runs))
@@ -123,8 +123,8 @@ def give_space_back(instance: dg.DagsterInstance) -> None:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: They are in use, or there is no room for a copy.
     """
-    storage = _event_log(instance)
-    for path in _shards(storage):
+    storage = event_log_of(instance)
+    for path in shard_paths(storage):
         vacuum_file(path)
     for connect, metadata in _databases(instance):
         with connect as connection:
@@ -139,16 +139,48 @@ def find_names(instance: dg.DagsterInstance, names: Iterable[str]) -> list[str]:
         TypeError: A storage is of another kind.
     """
     redaction = _Redaction(names)
-    storage = _event_log(instance)
+    storage = event_log_of(instance)
     found: set[str] = set()
     for connect, metadata in _databases(instance):
         with connect as connection:
             found |= {f"dagster/{name}" for name in redaction.tables_with(connection, metadata.sorted_tables)}
-    for path in _shards(storage):
-        with _shard(storage, path) as connection:
+    for path in shard_paths(storage):
+        with shard_connection(storage, path) as connection:
             tables = redaction.tables_with(connection, [SqlEventLogStorageTable])
         found |= {f"dagster/log of run {path.stem}/{name}" for name in tables}
     return sorted(found)
+
+
+class DagsterEraser:
+    """What an erasure asks of Dagster (``pipeline.erasure.erase.Orchestrator``).
+
+    Args:
+        instance: An open instance.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+
+    def check_idle(self) -> None:
+        """See :func:`check_idle`."""
+        check_idle(self._instance)
+
+    def erase(self, media_ids: Collection[str], names: Collection[str]) -> dict[str, int]:
+        """See :func:`erase_partitions`."""
+        done = erase_partitions(self._instance, media_ids, names)
+        return {f"dagster_{name}": count for name, count in asdict(done).items()}
+
+    def give_space_back(self) -> None:
+        """See :func:`give_space_back`."""
+        give_space_back(self._instance)
+
+    def places_naming(self, names: Collection[str]) -> list[str]:
+        """See :func:`find_names`."""
+        return find_names(self._instance, names)
+
+    def knows_run(self, run_id: str) -> bool:
+        """Return whether there was such a run."""
+        return self._instance.get_run_by_id(run_id) is not None
 
 
 class _Redaction:
@@ -220,7 +252,7 @@ def _is_text(column: "sa.Column[Any]") -> bool:
     return isinstance(column.type, sa.types.String | sa.types.LargeBinary) or column.type.python_type is str
 
 
-def _event_log(instance: dg.DagsterInstance) -> SqlEventLogStorage:
+def event_log_of(instance: dg.DagsterInstance) -> SqlEventLogStorage:
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         raise TypeError(f"The event log is a {type(storage).__name__}, which is no SQL database. Erase by its means.")
@@ -229,7 +261,7 @@ def _event_log(instance: dg.DagsterInstance) -> SqlEventLogStorage:
 
 def _databases(instance: dg.DagsterInstance) -> Iterator[tuple[AbstractContextManager[Connection], sa.MetaData]]:
     """Yield a connection and the tables of each part of the storage, the logs of single runs aside."""
-    yield _event_log(instance).index_connection(), SqlEventLogStorageMetadata
+    yield event_log_of(instance).index_connection(), SqlEventLogStorageMetadata
     runs, schedules = instance.run_storage, instance.schedule_storage
     if not isinstance(runs, SqlRunStorage):
         raise TypeError(f"Runs are in a {type(runs).__name__}, which is no SQL database. Erase by its means.")
@@ -238,7 +270,7 @@ def _databases(instance: dg.DagsterInstance) -> Iterator[tuple[AbstractContextMa
         yield schedules.connect(), ScheduleStorageSqlMetadata
 
 
-def _shards(storage: SqlEventLogStorage) -> list[Path]:
+def shard_paths(storage: SqlEventLogStorage) -> list[Path]:
     """The files of the logs of single runs; SQLite alone has them."""
     if not isinstance(storage, SqliteEventLogStorage):
         return []
@@ -246,7 +278,7 @@ def _shards(storage: SqlEventLogStorage) -> list[Path]:
     return sorted(path for path in index.parent.glob(f"*{_SHARD_SUFFIX}") if path.name != index.name)
 
 
-def _shard(storage: SqlEventLogStorage, path: Path) -> AbstractContextManager[Connection]:
+def shard_connection(storage: SqlEventLogStorage, path: Path) -> AbstractContextManager[Connection]:
     return storage.run_connection(path.stem)
 
 
@@ -287,7 +319,7 @@ def _erase_shard(
     storage: SqlEventLogStorage, path: Path, ids: Sequence[str], redaction: _Redaction, runs: set[str]
 ) -> tuple[int, int]:
     of_run: set[str] = set()
-    with _shard(storage, path) as connection:
+    with shard_connection(storage, path) as connection:
         deleted = _delete_events(connection, ids, of_run, indexed=False)
         changed = redaction.apply(connection, [SqlEventLogStorageTable], of_run)
     if deleted or changed:

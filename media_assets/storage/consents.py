@@ -12,8 +12,10 @@ from weakref import WeakKeyDictionary
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from media_assets.storage import keys
+from media_assets.storage.catalog import publish_register
 from media_assets.storage.errors import CatalogError
 from media_assets.storage.objects import ObjectStore
+from media_assets.storage.schemas import rows_to_table, table_named
 
 Purpose = Literal["faces", "recognition", "text", "location", "analysis", "publication"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
@@ -45,6 +47,8 @@ class ConsentRecord(BaseModel):
     expires_at: AwareDatetime | None = None
     note: str | None = None
 
+
+_TABLE = "consents"
 
 # Records never change, so that each one is read once by a process.
 _read: "WeakKeyDictionary[ObjectStore, dict[str, ConsentRecord]]" = WeakKeyDictionary()
@@ -93,6 +97,17 @@ def read_record(store: ObjectStore, key: str) -> ConsentRecord:
             f"{key} is no record of consent that this version understands. Restore it from a backup, or upgrade "
             "media_assets. Until then nothing is computed that takes a consent."
         ) from error
+
+
+def publish_records(store: ObjectStore) -> bool:
+    """Bring table ``consents`` of the catalog up to date with the register; return whether it changed.
+
+    Raises:
+        StorageError: The store could not be read or written.
+    """
+    names = table_named(_TABLE).schema.names
+    rows = [{name: getattr(one, name) for name in names} for one in read_records(store)]
+    return publish_register(store, _TABLE, rows_to_table(table_named(_TABLE), rows))
 
 
 def now() -> datetime:

@@ -46,6 +46,12 @@ class RefusalLedger(LedgerEngine):
         with self._transaction() as connection:
             return int(connection.execute(sa.delete(refusal).where(refusal.c.erasure_id == erasure_id)).rowcount)
 
+    def lift_marks(self, marks: Sequence[str]) -> None:
+        """Forget versions of uploads that are in no inbox any more."""
+        with self._transaction() as connection:
+            for chunk in chunks(marks):
+                connection.execute(sa.delete(refusal).where(refusal.c.mark.in_(chunk)))
+
     def refusal_count(self) -> int:
         """Return how many versions of uploads are remembered."""
         with self._transaction() as connection:

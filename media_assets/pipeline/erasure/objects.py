@@ -18,6 +18,8 @@ RULES: Mapping[str, Rule] = {
     keys.TABLES_FOLDER: "rows",
     "catalog": "rows",
     keys.PEOPLE_EDITS.partition("/")[0]: "documents",
+    keys.CONSENTS_FOLDER: "documents",
+    keys.REVIEWS_FOLDER: "documents",
     keys.ERASURES_FOLDER: "records",
 }
 """What happens to the objects of each folder: bytes and copies are deleted with their files, rows and documents are

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from media_assets.pipeline.erasure.local_files import files_of
 from media_assets.pipeline.erasure.rows import all_rows, selected
 from media_assets.pipeline.library import Library
 from media_assets.storage import keys
@@ -83,7 +84,7 @@ def search(
     names: Collection[str],
     pieces: Collection[bytes],
     *,
-    folders: Iterable[Path],
+    places: Iterable[Path],
     others: Callable[[Collection[str]], list[str]],
 ) -> Proof:
     """Read everything and return where something is left of an erasure.
@@ -93,8 +94,8 @@ def search(
         plan: What was erased.
         names: See :func:`media_assets.pipeline.erasure.plan.names_of`.
         pieces: See :func:`take_pieces`.
-        folders: Folders of this machine that are read, file by file.
-        others: Called with the names; returns where they are left outside library, ledger and folders.
+        places: Files and folders of this machine that are read.
+        others: Called with the names; returns where they are left outside library, ledger and files.
 
     Raises:
         StorageError: The library or the ledger could not be read.
@@ -112,7 +113,7 @@ def search(
             if is_named or any(selected(data, plan.media_ids, plan.owner).to_pylist()):
                 proof.left.append(key)
     proof.left += [f"ledger/{name}" for name in library.ledger.tables_naming(telling, plan.owner)]
-    for path in sorted({file for folder in folders for file in _files(folder)}):
+    for path in sorted({file for place in places for file in files_of(place)}):
         proof.searched["files"] += 1
         if _is_in_file(path, everything, telling):
             proof.left.append(str(path))
@@ -157,6 +158,8 @@ def _belongs_to(key: str, plan: ErasurePlan) -> bool:
         keys.quarantine_folder(plan.owner),
         keys.shareable_folder(plan.owner),
         keys.people_edits_folder(plan.owner),
+        keys.consents_folder(plan.owner),
+        keys.reviews_folder(plan.owner),
     )
     return key.startswith(tuple(f"{folder}/" for folder in folders))
 
@@ -176,11 +179,6 @@ def _texts(data: pa.Table) -> Iterator[bytes]:
     for column in data.columns:
         for chunk in column.chunks:
             yield from (buffer.to_pybytes() for buffer in chunk.buffers() if buffer is not None)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def _is_in_file(path: Path, everything: Needles, telling: Needles) -> bool:
