@@ -4,7 +4,7 @@ Lives here: the way of frames and samples from the decoder through filters into 
 video needs (``clip_plan.py``), write containers (``movie_writer.py``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -61,23 +61,25 @@ class ClipRun:
         span_s: Length of the video in seconds.
         threads: Threads of the encoder.
         pace: Clock.
+        paint: Receives each frame of the clip, upright, in order, with its time; returns what is encoded instead.
+        keeps_sound: Whether the clip has the sound of the video.
     """
 
     span_s: float
     threads: int
     pace: Pace
+    paint: "Callable[[VideoFrame], VideoFrame] | None" = None
+    keeps_sound: bool = True
 
 
 @dataclass
-class _Picture:
-    """The way of frames into the clip."""
+class _Frames:
+    """The way of frames from the decoder to those of the clip."""
 
     source: "VideoStream"
-    target: "VideoStream"
     plan: ClipPlan
     cube_folder: Path
     started: Fraction
-    cleaner: "BitStreamFilterContext"
     graph: "Graph | None" = None
     shape: tuple[object, ...] = ()
     last: int = -1
@@ -161,6 +163,15 @@ class _Picture:
         nodes += [graph.add(*step.split("=", 1)) for step in steps]
         graph.link_nodes(*nodes, graph.add("buffersink")).configure()
         return graph
+
+
+@dataclass
+class _Picture:
+    """The way of the frames of the clip into its file."""
+
+    frames: _Frames
+    target: "VideoStream"
+    cleaner: "BitStreamFilterContext"
 
 
 def _quoted(path: Path) -> str:
@@ -252,40 +263,68 @@ def encode_clip(source: VideoSource, plan: ClipPlan, path: Path, run: ClipRun) -
         MovieError: The clip cannot be written.
     """
     with open_video(source) as container, open_movie(path) as output:
-        stream, audio = picture_stream(container, source), audio_stream(container)
+        stream, audio = picture_stream(container, source), audio_stream(container) if run.keeps_sound else None
         started = start_of(stream) * (stream.time_base or Fraction(0))
         target = _add_picture(output, stream, plan, run)
-        picture = _Picture(stream, target, plan, path.parent, started, without_messages(target))
+        frames = _Frames(stream, plan, path.parent, started)
+        picture = _Picture(frames, target, without_messages(target))
         sound = None
         if audio is not None:
             sound = _Sound(audio, _add_sound(output, audio), started, source.limits.max_duration_s)
         for packet in read_packets(container):
             if packet.stream.index == stream.index:
-                _feed_picture(output, picture, packet, source.limits.max_duration_s, run)
+                fed = _fed(frames, packet, source.limits.max_duration_s, run)
+                _put_picture(output, picture, fed, run)
             elif sound is not None and packet.stream.index == sound.source.index:
                 for samples in _decode_sound(sound.source, packet):
                     _put_sound(output, sound, sound.feed(samples))
             run.pace.tick(0.0)  # also where nothing can be decoded
         for frame in decode_packet(stream, None):
-            _put_picture(output, picture, picture.feed(frame))
-        _put_picture(output, picture, [*picture.finish(), None])
+            _put_picture(output, picture, frames.feed(frame), run)
+        _put_picture(output, picture, [*frames.finish(), None], run)
         if sound is not None:
             _put_sound(output, sound, [*sound.finish(), None])
-    return (picture.last / _CLOCK) + 1 / float(target.codec_context.framerate) if picture.last >= 0 else 0.0
+    return (frames.last / _CLOCK) + 1 / float(target.codec_context.framerate) if frames.last >= 0 else 0.0
 
 
-def _feed_picture(output: "OutputContainer", picture: _Picture, packet: Any, longest_s: float, run: ClipRun) -> None:
-    for frame in decode_packet(picture.source, packet):
-        at = time_of(frame, picture.source) or 0.0
+def clip_frames(source: VideoSource, plan: ClipPlan, folder: Path, run: ClipRun) -> "Iterator[VideoFrame]":
+    """Yield the frames that :func:`encode_clip` would encode, upright, before they are painted.
+
+    Args:
+        source: The video.
+        plan: Size, turn and colours.
+        folder: Receives a table of colours.
+        run: What it may take.
+
+    Raises:
+        OutOfTimeError: The time is over.
+    """
+    with open_video(source) as container:
+        stream = picture_stream(container, source)
+        frames = _Frames(stream, plan, folder, start_of(stream) * (stream.time_base or Fraction(0)))
+        for packet in read_packets(container):
+            if packet.stream.index == stream.index:
+                yield from _fed(frames, packet, source.limits.max_duration_s, run)
+        for frame in decode_packet(stream, None):
+            yield from frames.feed(frame)
+        yield from frames.finish()
+
+
+def _fed(frames: _Frames, packet: Any, longest_s: float, run: ClipRun) -> "Iterator[VideoFrame]":
+    for frame in decode_packet(frames.source, packet):
+        at = time_of(frame, frames.source) or 0.0
         run.pace.tick(at / run.span_s if run.span_s else 0.0)
         if at <= longest_s:
-            _put_picture(output, picture, picture.feed(frame))
+            yield from frames.feed(frame)
 
 
-def _put_picture(output: "OutputContainer", picture: _Picture, frames: "Iterable[VideoFrame | None]") -> None:
-    """Encode and write frames; ``None`` is their end."""
+def _put_picture(
+    output: "OutputContainer", picture: _Picture, frames: "Iterable[VideoFrame | None]", run: ClipRun
+) -> None:
+    """Paint, encode and write frames; ``None`` is their end."""
     for frame in frames:
-        for packet in picture.target.encode(frame):
+        painted = frame if frame is None or run.paint is None else run.paint(frame)
+        for packet in picture.target.encode(painted):
             for clean in picture.cleaner.filter(packet):
                 clean.stream = picture.target
                 with writing():

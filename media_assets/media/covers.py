@@ -1,7 +1,7 @@
 """Covers: areas of a picture that are made unrecognisable, and three ways to do it.
 
-Lives here: the shape of a cover and how its pixels are replaced. Must not: find faces or texts, decode, encode. Works on
-any array of pixels, so that the planes of a video frame are covered like pictures are.
+Lives here: the shape of a cover and how its pixels are replaced. Must not: find faces or texts, decode, encode. Works
+on any array of pixels, so that the planes of a video frame are covered like pictures are.
 """
 
 import math
@@ -149,4 +149,6 @@ def _turn(landmarks: Sequence[tuple[float, float]], side: float) -> float:
 
 def _fixed(polygon: Polygon) -> NDArray[np.int32]:
     """Return corners in fixed point, as OpenCV takes parts of pixels; far outside they end, and lines stay straight."""
-    return np.rint(np.clip(np.asarray(polygon), -(2**20), 2**20) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    corners = np.clip(np.asarray(polygon, np.float64), -(2**20), 2**20)
+    fixed: NDArray[np.int32] = np.rint(corners * 2**_SUBPIXEL_BITS).astype(np.int32)
+    return fixed

@@ -1,7 +1,7 @@
 """Texts that tell who somebody is: e-mail addresses, telephone and account numbers, plates and the like.
 
-Lives here: rules for a text as it was read. Must not: read texts, cover them. No detector of plates exists here: a plate
-is covered when its characters were read and look like those of a plate.
+Lives here: rules for a text as it was read. Must not: read texts, cover them. No detector of plates exists here: a
+plate is covered when its characters were read and look like those of a plate.
 """
 
 import re

@@ -66,7 +66,7 @@ def open_original(path: Path, limits: Limits, *, longest_px: int | None) -> Open
     picture = decoded.picture
     if longest_px is not None and max(picture.size) > longest_px:
         picture = resize_to(picture, fit_box(*picture.size, longest_px))
-    is_transparent = picture.mode == "RGBA" and picture.getextrema()[3] != (255, 255)
+    is_transparent = picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255)
     pixels = np.array(picture.convert("RGBA" if is_transparent else "RGB"))
     scale = (picture.width / decoded.width_px, picture.height / decoded.height_px)
     return OpenedPicture(pixels, scale, "png" if is_transparent else "jpeg")

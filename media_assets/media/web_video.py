@@ -70,7 +70,7 @@ def write_web_video(
     pace = Pace(deadline_s, on_progress)
     made: list[Rendition] = []
     try:
-        seen = _look(source, sniffed.mime_type)
+        seen = look_at_video(source, sniffed.mime_type)
         if seen is None:
             notes.append("The video holds no frame: there is nothing to show.")
             return ()
@@ -105,7 +105,7 @@ def _tidy(scratch: Path, made: list[Rendition]) -> None:
                 (scratch / name).unlink()
 
 
-def _look(source: VideoSource, mime_type: str) -> tuple[Shown, ClipPlan] | None:
+def look_at_video(source: VideoSource, mime_type: str) -> tuple[Shown, ClipPlan] | None:
     """Return how the video is shown and what its clip needs, by its first frame; ``None`` without any."""
     is_movie = source.demuxer == "mov"
     is_fragmented = is_movie and read_movie_boxes(source.path).is_fragmented

