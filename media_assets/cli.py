@@ -15,20 +15,8 @@ class _LazyGroup(click.Group):
     """Finds a subcommand in the module of its name."""
 
     modules: ClassVar[tuple[str, ...]] = (
-        *(
-            "archive",
-            "doctor",
-            "erase",
-            "export",
-            "gallery",
-            "models",
-            "people",
-            "process",
-            "query",
-            "rebuild",
-            "rejected",
-        ),
-        *("reopen", "reprocess", "retry", "review", "search", "serve", "stale", "status"),
+        *("archive", "consent", "doctor", "erase", "export", "gallery", "models", "people", "process", "query"),
+        *("rebuild", "rejected", "reopen", "reprocess", "retry", "review", "search", "serve", "stale", "status"),
     )
 
     def list_commands(self, ctx: click.Context) -> list[str]:

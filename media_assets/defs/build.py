@@ -13,6 +13,7 @@ from media_assets.defs.departures_sensor import build_departures_sensor
 from media_assets.defs.groups_sensor import build_groups_sensor
 from media_assets.defs.inbox_events_sensor import build_inbox_events_sensor
 from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job, protect_job
+from media_assets.defs.privacy import build_privacy_sensor, privacy_job
 from media_assets.defs.protect_sensor import build_protect_sensor
 from media_assets.defs.resources import library_resource
 from media_assets.defs.retention_sensor import build_retention_sensor
@@ -37,12 +38,13 @@ def build_definitions(*, library: Library | None = None) -> dg.Definitions:
     recipe = recipe_of(settings)
     return dg.Definitions(
         assets=[build_ingest(recipe), build_analyze(recipe), build_protect(recipe), catalog, people, near_duplicates],
-        jobs=[ingest_job, analyze_job, protect_job, groups_job, catalog_job],
+        jobs=[ingest_job, analyze_job, protect_job, groups_job, catalog_job, privacy_job],
         sensors=[
             *build_sensors(settings.sensor_interval_s),
             build_analysis_sensor(settings.sensor_interval_s),
             build_protect_sensor(settings.sensor_interval_s),
             build_groups_sensor(settings.sensor_interval_s),
+            build_privacy_sensor(),
             build_retention_sensor(),
             build_states_sensor(),
             build_departures_sensor(settings),

@@ -24,6 +24,7 @@ PEOPLE_EDITS = "people/edits"
 """Folder of the edits of people, by owner."""
 
 CONSENTS_FOLDER = "consents"
+CONSENTS_APPLIED = "consents/applied.json"
 """What owners said to which use of their pictures; see ``consents``."""
 
 REVIEWS_FOLDER = "reviews"

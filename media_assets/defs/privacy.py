@@ -1,0 +1,101 @@
+"""Job and sensor that follow the consents: what an owner withdraws goes with the next tick.
+
+The register is read from the library, so that a tick that is repeated, or lost, changes nothing. An answer counts as
+followed only when no run went on that could still write by the older one.
+"""
+
+from functools import partial
+
+import dagster as dg
+
+from media_assets.defs.asset_events import forget_asset_events
+from media_assets.defs.orphans import RUNS_IN_PROGRESS
+from media_assets.pipeline.consent import read_consents
+from media_assets.pipeline.library import CompactionBusyError, Library
+from media_assets.pipeline.revocation.applied import owners_pending
+from media_assets.pipeline.revocation.apply import ConsentReport, apply_consents, summary
+from media_assets.settings import SettingsError
+from media_assets.storage.consents import publish_records
+from media_assets.storage.errors import StorageError
+
+PRIVACY_JOB = "privacy_job"
+_INTERVAL_S = 30
+_PRIORITY_TAG = {"dagster/priority": "20"}
+
+
+def is_settled(instance: dg.DagsterInstance, own_run_id: str | None) -> bool:
+    """Return whether no other run goes on: what it has read of consents may be old."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=RUNS_IN_PROGRESS), limit=2)
+    return all(record.dagster_run.run_id == own_run_id for record in records)
+
+
+def follow_consents(
+    instance: dg.DagsterInstance, library: Library, run_id: str | None = None, *, everyone: bool = False
+) -> ConsentReport:
+    """Follow the consents, Dagster's events included; see :func:`apply_consents`.
+
+    Raises:
+        CompactionBusyError: The catalog is being compacted.
+        StorageError: Store or ledger refuse.
+        SettingsError: The policy file is not usable.
+        TypeError: Dagster's event log is no SQL database.
+    """
+    return apply_consents(
+        library,
+        partial(forget_asset_events, instance),
+        run_id=run_id,
+        everyone=everyone,
+        is_settled=lambda: is_settled(instance, run_id),
+    )
+
+
+@dg.op(name="follow_consents", description="Deletes what owners do not allow any longer, and lets the rest be made.")
+def _follow(context: dg.OpExecutionContext, library: dg.ResourceParam[Library]) -> None:
+    try:
+        report = follow_consents(context.instance, library, context.run_id)
+    except (StorageError, SettingsError, CompactionBusyError) as error:
+        raise dg.Failure(description=str(error)) from error
+    context.log.info(f"Consents of {report.owners} owners were followed: {dict(summary(report))}")
+    if not report.is_settled:
+        context.log.info("Other runs went on meanwhile. It is done once more when they have ended.")
+    context.add_output_metadata({name.replace(" ", "_"): value for name, value in summary(report).items()})
+
+
+@dg.job(
+    name=PRIVACY_JOB, description="Follows what owners consent to. Started by the privacy sensor.", tags=_PRIORITY_TAG
+)
+def privacy_job() -> None:
+    """Follow the register of consents."""
+    _follow()
+
+
+def privacy_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.SensorResult:
+    """Request a run when an owner's answers were not followed yet."""
+    try:
+        consents = read_consents(library)
+    except SettingsError as error:
+        raise dg.Failure(description=str(error)) from error
+    publish_records(library.store)
+    pending = owners_pending(library, consents)
+    if not pending:
+        return dg.SensorResult(skip_reason="All consents are followed.")
+    going = dg.RunsFilter(job_name=PRIVACY_JOB, statuses=RUNS_IN_PROGRESS)
+    if context.instance.get_run_records(going, limit=1):
+        return dg.SensorResult(skip_reason=f"The consents of {len(pending)} owners are being followed.")
+    return dg.SensorResult(run_requests=[dg.RunRequest()])
+
+
+def build_privacy_sensor() -> dg.SensorDefinition:
+    """Return the sensor, running from the start."""
+
+    @dg.sensor(
+        name="privacy_sensor",
+        job=privacy_job,
+        minimum_interval_seconds=_INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Follows consents that were given, withdrawn or have expired: deletes and recomputes.",
+    )
+    def privacy_sensor(context: dg.SensorEvaluationContext, library: dg.ResourceParam[Library]) -> dg.SensorResult:
+        return privacy_tick(context, library)
+
+    return privacy_sensor
