@@ -11,7 +11,6 @@ import click
 
 from media_assets.commands.existing import open_existing
 from media_assets.commands.output import (
-    EXIT_FAILED,
     EXIT_USAGE,
     UserError,
     console,
@@ -122,9 +121,8 @@ def grant(
     ends = None if expires is None else _end(expires, at)
     with _opened(library) as opened:
         _record(opened, owner, purposes, recorded_by, note, at, granted=True, ends=ends)
-        console.print(
-            f"Recorded: {owner} allows {', '.join(purposes)}" + (f" until {ends.isoformat()}." if ends else ".")
-        )
+        until = f" until {ends.isoformat()}" if ends else ""
+        console.print(f"Recorded: {owner} allows {', '.join(purposes)}{until}.", markup=False)
 
 
 @consent.command()
@@ -144,7 +142,7 @@ def revoke(
     """
     with _opened(library) as opened:
         _record(opened, owner, purposes, recorded_by, note, now(), granted=False, ends=None)
-        console.print(f"Recorded: {owner} does not allow {', '.join(purposes)} any longer.")
+        console.print(f"Recorded: {owner} does not allow {', '.join(purposes)} any longer.", markup=False)
         console.print("What was derived goes with the next run of privacy_job, or now: media-assets consent apply")
 
 
@@ -162,9 +160,8 @@ def _record(
     known = opened.ledger.share_owners()
     if owner not in known:
         shown = ", ".join(sorted(known)[:_SHOWN]) or "none yet"
-        click.echo(
-            f"Note: there are no files of an owner {owner!r} (owners: {shown}). It is recorded all the same.", err=True
-        )
+        note_of = f"Note: there are no files of an owner {owner!r} (owners: {shown}). It is recorded all the same."
+        click.echo(note_of, err=True)
     by = _recorder(recorded_by)
     for number, purpose in enumerate(purposes):
         record_consent(
@@ -222,28 +219,19 @@ def show(owner: str | None, history: bool, library: str | None, as_json: bool) -
         found = [dict(zip(names, row, strict=True)) for row in rows]
         print_json({"policy": policy, "answers": found, "not_followed_yet": pending})
         return
-    print_table(
-        ("owner", "purpose", "allowed", "because", "since", "expires"),
-        [(*row[:2], "yes" if row[2] else "no", *row[3:]) for row in rows],
-    )
+    heads = ("owner", "purpose", "allowed", "because", "since", "expires")
+    print_table(heads, [(*row[:2], "yes" if row[2] else "no", *row[3:]) for row in rows])
     console.print(f"Policy: {policy}. Records: media-assets consent show --history")
     if pending:
         console.print(
-            f"Not followed yet for {len(pending)} owners: media-assets consent apply, or wait for privacy_job."
+            f"Not followed yet for {len(pending)} owners. Wait for privacy_job, or: media-assets consent apply"
         )
 
 
 def _line(record: ConsentRecord) -> tuple[object, ...]:
     answer = "granted" if record.granted else "revoked"
-    return (
-        record.recorded_at,
-        record.owner,
-        record.purpose,
-        answer,
-        record.recorded_by,
-        record.expires_at,
-        record.note,
-    )
+    said = (record.recorded_at, record.owner, record.purpose, answer)
+    return (*said, record.recorded_by, record.expires_at, record.note)
 
 
 def _answer(consents: Consents, owner: str, purpose: Purpose) -> tuple[object, ...]:
@@ -253,9 +241,7 @@ def _answer(consents: Consents, owner: str, purpose: Purpose) -> tuple[object, .
 
 
 @consent.command()
-@click.option(
-    "--all", "everyone", is_flag=True, help="Look at all owners, not only at those whose answers have changed."
-)
+@click.option("--all", "everyone", is_flag=True, help="Look at all owners, whether their answers changed or not.")
 @library_option
 @json_option
 @reports_errors
@@ -265,11 +251,10 @@ def apply(everyone: bool, library: str | None, as_json: bool) -> None:
     Safe to interrupt and to repeat. Exit status: 0 when all is done, 1 when other runs went on meanwhile (then do it
     again after them; a running service does so by itself).
     """
-    import dagster as dg
-
+    from media_assets.defs.erasing import open_instance
     from media_assets.defs.privacy import follow_consents
 
-    with _opened(library) as opened, dg.DagsterInstance.get() as instance:
+    with _opened(library) as opened, open_instance() as instance:
         try:
             report = follow_consents(instance, opened, everyone=everyone)
         except (CompactionBusyError, ModelError, TypeError) as error:
@@ -281,9 +266,7 @@ def apply(everyone: bool, library: str | None, as_json: bool) -> None:
     else:
         print_pairs(dict(summary(report)))
     if not report.is_settled:
-        raise UserError(
-            "Other runs went on meanwhile and may have written by the older answers. Do it again after them."
-        )
+        raise UserError("Other runs went on meanwhile and may have followed older answers. Do it again after them.")
 
 
 @consent.command()
@@ -295,11 +278,10 @@ def verify(library: str | None, as_json: bool) -> None:
 
     Exit status: 0 when nothing is left, 1 when something is.
     """
-    import dagster as dg
-
     from media_assets.defs.asset_events import count_asset_events
+    from media_assets.defs.erasing import open_instance
 
-    with _opened(library) as opened, dg.DagsterInstance.get() as instance:
+    with _opened(library) as opened, open_instance() as instance:
         proof = verify_consents(opened, partial(count_asset_events, instance))
     if as_json:
         print_json({"looked_at": proof.looked_at, "owners_denied": dict(proof.denied), "left": proof.left})
@@ -311,6 +293,7 @@ def verify(library: str | None, as_json: bool) -> None:
         if not proof.left:
             console.print("Nothing is left of what is not allowed.")
     if proof.left:
+        places = len(proof.left)
         raise UserError(
-            f"Something is left in {len(proof.left)} places. Delete it: media-assets consent apply --all", EXIT_FAILED
+            f"Something is left in {places} places. Delete it: media-assets consent apply --all", EXIT_FAILED
         )

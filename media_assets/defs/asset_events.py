@@ -1,7 +1,7 @@
 """Deletes the events of single assets about some partitions: what they show is not allowed any longer.
 
-Dagster 1.13 cannot (``wipe_asset_partitions`` is not implemented for its open-source storages). The partitions stay, and
-count as missing for these assets.
+Dagster 1.13 cannot (``wipe_asset_partitions`` is not implemented for its open-source storages). The partitions stay,
+and count as missing for these assets.
 """
 
 from collections.abc import Collection, Iterator

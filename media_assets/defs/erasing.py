@@ -253,6 +253,11 @@ def _is_text(column: "sa.Column[Any]") -> bool:
 
 
 def event_log_of(instance: dg.DagsterInstance) -> SqlEventLogStorage:
+    """Return the event log as the SQL database that it is.
+
+    Raises:
+        TypeError: It is something else.
+    """
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         raise TypeError(f"The event log is a {type(storage).__name__}, which is no SQL database. Erase by its means.")
@@ -279,6 +284,7 @@ def shard_paths(storage: SqlEventLogStorage) -> list[Path]:
 
 
 def shard_connection(storage: SqlEventLogStorage, path: Path) -> AbstractContextManager[Connection]:
+    """Open the log of a single run."""
     return storage.run_connection(path.stem)
 
 

@@ -140,8 +140,8 @@ def _settle_results(
     run = RunIdentity(run_id, run_id, recipe=recipe)
     for some in _some(_results(library, asset, owners)):
         denied = [one for one in some if _is_denied(consents, asset, one)]
-        bare = {one.media_id: _bare_version(consents, asset, one) for one in some if one not in denied}
-        bare = {media_id: version for media_id, version in bare.items() if version is not None}
+        versions = {one.media_id: _bare_version(consents, asset, one) for one in some if one not in denied}
+        bare = {media_id: version for media_id, version in versions.items() if version is not None}
         due = [one.media_id for one in some if _is_due(consents, asset, one)]
         # Denied ones are seen again on each call: what their events showed may be left by a call that was killed.
         if denied:

@@ -47,7 +47,7 @@ class TableRule:
         return int(pc.sum(self._wrong(data, consents)).as_py() or 0)
 
     def _denied(self, data: pa.Table, consents: Consents, purpose: Purpose) -> Mask:
-        owners = [one for one in pc.unique(data["owner"]).to_pylist() if not consents.allows(one, purpose)]
+        owners = [one for one in owners_in(data) if not consents.allows(one, purpose)]
         return pc.is_in(data["owner"], value_set=pa.array(owners, pa.string()))
 
     def _wrong_rows(self, data: pa.Table, consents: Consents) -> Mask:
@@ -73,7 +73,8 @@ class TableRule:
     def _edited(self, data: pa.Table, consents: Consents) -> pa.Table:
         if not data.num_rows or self.count(data, consents) == 0:
             return data
-        left = data.filter(pc.invert(self._wrong_rows(data, consents)))
+        allowed: Mask = pc.invert(self._wrong_rows(data, consents))
+        left = data.filter(allowed)
         for purpose, columns in (self.columns or {}).items():
             denied = self._denied(left, consents, purpose)
             for name in columns:

@@ -98,7 +98,7 @@ def _events(library: Library, consents: Consents, count_events: EventCounter, pr
             row.media_id
             for archived in (False, True)
             for row in library.ledger.result_versions(asset, archived=archived)
-            if not consents.allows(row.owner, purpose)  # type: ignore[arg-type]
+            if not consents.allows(row.owner, purpose)
         ]
         asked += len(media_ids)
         found = count_events(asset, media_ids) if media_ids else 0
