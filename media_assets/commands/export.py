@@ -1,0 +1,127 @@
+"""``media-assets export``: a copy of the tables for analysts, without what identifies people, places and files."""
+
+from pathlib import Path
+
+import click
+
+from media_assets.commands.existing import open_existing
+from media_assets.commands.output import (
+    EXIT_USAGE,
+    UserError,
+    console,
+    json_option,
+    library_option,
+    print_json,
+    print_table,
+    progress_console,
+    reports_errors,
+)
+from media_assets.media.places import PlaceDataError
+from media_assets.pipeline.export.export import MANIFEST, ExportError, ExportOptions, ExportReport, export_tables
+from media_assets.pipeline.export.policy import PRIVACY, TIMES, Privacy, Times, UndecidedColumnError
+from media_assets.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--privacy",
+    type=click.Choice(PRIVACY),
+    required=True,
+    help="How exactly the copy tells where pictures were taken.",
+)
+@click.option(
+    "--to",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="A new or empty folder.",
+)
+@click.option(
+    "--times", type=click.Choice(TIMES), default="exact", show_default=True, help="How exactly it tells when."
+)
+@click.option(
+    "--k",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Places and cameras of fewer files count as rare.",
+)
+@click.option("--suppress-rare", is_flag=True, help="Leave rare places out, instead of warning of them.")
+@click.option("--role", metavar="NAME", help="For whom the copy is; the manifest says so.")
+@library_option
+@json_option
+@reports_errors
+def export(
+    privacy: Privacy,
+    folder: Path,
+    times: Times,
+    k: int,
+    suppress_rare: bool,
+    role: str | None,
+    library: str | None,
+    as_json: bool,
+) -> None:
+    """Write a copy of the tables that may be given to analysts: one Parquet file for each table.
+
+    Names, texts, captions, hashes, vectors, file names and paths are left out at every level; files and owners get
+    pseudonyms that are new in each copy. MANIFEST.json says what became of every column.
+
+    Example: media-assets export --privacy city --to for-analysts
+    """
+    opened = open_existing(Settings.load(library=library))
+    try:
+        report = export_tables(opened, folder.absolute(), ExportOptions(privacy, times, k, suppress_rare, role))
+    except ExportError as error:
+        raise UserError(str(error), EXIT_USAGE) from error
+    except (PlaceDataError, UndecidedColumnError) as error:
+        raise UserError(str(error)) from error
+    finally:
+        opened.close()
+    warning = _warning(report, privacy, k)
+    if warning is not None:
+        progress_console.print(warning, markup=False, style="yellow")
+    if as_json:
+        rare = report.rare
+        print_json(
+            {
+                "folder": str(report.folder),
+                "privacy": privacy,
+                "rows": dict(report.rows),
+                "size_bytes": report.size_bytes,
+                "rare_places": None if rare is None else rare.places,
+                "rare_place_files": None if rare is None else rare.files,
+                "rare_places_suppressed": None if rare is None else rare.suppressed,
+                "single_owner_places": None if rare is None else rare.single_owner,
+            }
+        )
+        return
+    print_table(("table", "rows"), report.rows.items())
+    console.print(
+        f"{report.folder}: {len(report.rows)} tables; {MANIFEST} says what became of each column.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _warning(report: ExportReport, privacy: Privacy, k: int) -> str | None:
+    """Say how many places give people away, in numbers only."""
+    rare = report.rare
+    if rare is None:
+        return None
+    lines = []
+    if privacy == "exact":
+        lines.append(
+            "Positions are exact: homes can be read from them. Use --privacy city for a copy that leaves the house."
+        )
+    if rare.places and not rare.suppressed:
+        coarser = {"exact": "city", "city": "country", "country": "none"}[privacy]
+        lines.append(
+            f"{_counted(rare.places, 'place')} with fewer than {k} files each, {_counted(rare.files, 'file')} in all: "
+            f"who knows that somebody was there finds the pictures. Use --suppress-rare, or --privacy {coarser}."
+        )
+    return "\n".join(lines) or None
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
