@@ -100,6 +100,10 @@ score-metadata: $(STAMP_ALL) ## Score formats, metadata and verdicts on the shar
 score-vision: $(STAMP_ALL) ## Score faces, people, objects, labels, text and safety on labelled pictures (../shared or MEDIA_ASSETS_SHARED)
 	$(BIN)/python -m media_assets_tests.bench.score_vision $(ARGS)
 
+.PHONY: score-privacy
+score-privacy: $(STAMP_ALL) ## Score what is left of faces, identity and metadata in copies that may be shared (../shared or MEDIA_ASSETS_SHARED)
+	$(BIN)/python -m media_assets_tests.bench.score_privacy $(ARGS)
+
 .PHONY: bench-vision
 bench-vision: $(STAMP_ALL) ## Measure pictures a second of the analysis against the bare models in a loop, and its memory
 	$(BIN)/python -m media_assets_tests.bench.vision_speed $(ARGS)
