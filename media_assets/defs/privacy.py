@@ -90,7 +90,7 @@ def build_privacy_sensor() -> dg.SensorDefinition:
 
     @dg.sensor(
         name="privacy_sensor",
-        job=privacy_job,
+        job_name=PRIVACY_JOB,  # the job itself gets its resources where all definitions meet
         minimum_interval_seconds=_INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Follows consents that were given, withdrawn or have expired: deletes and recomputes.",
