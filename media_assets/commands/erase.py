@@ -32,6 +32,7 @@ from media_assets.pipeline.erasure.erase import (
 from media_assets.pipeline.erasure.erase import erase as erase_from_library
 from media_assets.pipeline.erasure.local_files import state_of
 from media_assets.pipeline.erasure.plan import Target, UnknownTargetError, make_plan
+from media_assets.pipeline.erasure.refusals import lift_refusals
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.people.editing import PeopleEditError
 from media_assets.settings import Settings
@@ -81,7 +82,7 @@ def erase(
             _show(certificates(opened.store), as_json=as_json)
             return
         if lift is not None:
-            count = opened.ledger.lift_refusals(lift)
+            count = lift_refusals(opened, lift)
             console.print(f"{count} uploads may come in again.")
             return
         target = None if resume else Target(owner, tuple(media), person)

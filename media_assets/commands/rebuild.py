@@ -17,6 +17,7 @@ from media_assets.commands.output import (
 )
 from media_assets.commands.progress import progress_bar
 from media_assets.instance import prepare_home
+from media_assets.pipeline.erasure.refusals import restore_refusals
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.rebuild import rebuild_ledger
 from media_assets.settings import Settings
@@ -49,6 +50,7 @@ def rebuild(library: str | None, inbox: str | None, force: bool, as_json: bool) 
                     EXIT_USAGE,
                 )
             opened.ledger.forget_everything()
+        restore_refusals(opened)
         os.environ["DAGSTER_HOME"] = str(prepare_home(settings))
         from media_assets.defs.restoring import open_instance, recorded_versions, restore_partitions
 

@@ -156,8 +156,17 @@ def complete(store: ObjectStore, certificate: Certificate) -> None:
     Raises:
         StorageError: The store refused.
     """
-    store.put_bytes(keys.erasure_key(certificate.erasure_id), certificate.model_dump_json(indent=1).encode())
+    replace_certificate(store, certificate)
     store.delete(keys.erasure_plan_key(certificate.erasure_id))
+
+
+def replace_certificate(store: ObjectStore, certificate: Certificate) -> None:
+    """Store a certificate in the place of the one with its identifier.
+
+    Raises:
+        StorageError: The store refused.
+    """
+    store.put_bytes(keys.erasure_key(certificate.erasure_id), certificate.model_dump_json(indent=1).encode())
 
 
 def certificates(store: ObjectStore) -> list[Certificate]:

@@ -207,6 +207,11 @@ def quarantine_folder(owner: str) -> str:
     return f"{QUARANTINE_FOLDER}/{owner_segment(owner)}"
 
 
+def is_sha256(text: str) -> bool:
+    """Whether a text is a SHA-256: 64 lower-case hex digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def content_of(key: str) -> str | None:
     """SHA-256 that a key is named after: of an original, of rejected bytes, of a rendition; ``None`` for others."""
     folder, _, rest = key.partition("/")

@@ -134,7 +134,8 @@ def _note(facts: RowFacts, row: dict[str, Any]) -> None:
     facts.media_ids.update([row[_ID]] if row.get(_ID) else [])
     owner = row.get(_OWNER)
     if owner is not None:
-        facts.versions.update((owner, row[name]) for name in (_VERSION, _SHA256) if row.get(name))
+        versions = [row[name] for name in (_VERSION, _SHA256) if row.get(name)]
+        facts.versions.update((owner, version) for version in versions if keys.is_sha256(version))
     facts.object_keys.update(row[name] for name in _OBJECTS if row.get(name))
     facts.source_keys.update(row[name] for name in _NAMES if row.get(name))
     latitude, longitude = (row.get(name) for name in _POSITION)
