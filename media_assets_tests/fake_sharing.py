@@ -94,10 +94,16 @@ def covered(task: CoverTask, *, faces_left: int = 0, tags_left: Sequence[str] = 
     )
 
 
-def install(monkeypatch: pytest.MonkeyPatch) -> tuple[SharingPool, Rules]:
-    """Let runs of op ``protect`` use a pool that copies, and rules that the test sets."""
-    pool, rules = SharingPool(), Rules()
+def install_pool(monkeypatch: pytest.MonkeyPatch) -> SharingPool:
+    """Let runs of op ``protect`` use a pool that copies."""
+    pool = SharingPool()
     monkeypatch.setattr(sharing, "SharingPool", pool)
+    return pool
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> tuple[SharingPool, Rules]:
+    """Let them use rules that the test sets, too."""
+    pool, rules = install_pool(monkeypatch), Rules()
     monkeypatch.setattr(sharing_selection, "read_consents", lambda library: rules)
     monkeypatch.setattr(sharing_selection, "read_gate", lambda library: rules)
     return pool, rules
