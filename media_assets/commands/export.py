@@ -1,5 +1,6 @@
 """``media-assets export``: a copy of the tables for analysts, without what identifies people, places and files."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -78,9 +79,8 @@ def export(
         raise UserError(str(error)) from error
     finally:
         opened.close()
-    warning = _warning(report, privacy, k)
-    if warning is not None:
-        progress_console.print(warning, markup=False, style="yellow")
+    for warning in _warnings(report, privacy, times, k):
+        progress_console.print(warning, markup=False, style="yellow", soft_wrap=True)
     if as_json:
         rare = report.rare
         print_json(
@@ -104,23 +104,21 @@ def export(
     )
 
 
-def _warning(report: ExportReport, privacy: Privacy, k: int) -> str | None:
-    """Say how many places give people away, in numbers only."""
+def _warnings(report: ExportReport, privacy: Privacy, times: Times, k: int) -> Iterator[str]:
+    """Say what still gives people away, in numbers only."""
     rare = report.rare
-    if rare is None:
-        return None
-    lines = []
     if privacy == "exact":
-        lines.append(
-            "Positions are exact: homes can be read from them. Use --privacy city for a copy that leaves the house."
-        )
-    if rare.places and not rare.suppressed:
+        yield "Positions are exact: homes can be read from them. --privacy city tells the city only."
+    if times == "exact":
+        yield "Times are exact: who has one of the pictures finds its row. --times day tells the day only."
+    if rare is not None and rare.places and not rare.suppressed:
         coarser = {"exact": "city", "city": "country", "country": "none"}[privacy]
-        lines.append(
+        yield (
             f"{_counted(rare.places, 'place')} with fewer than {k} files each, {_counted(rare.files, 'file')} in all: "
             f"who knows that somebody was there finds the pictures. Use --suppress-rare, or --privacy {coarser}."
         )
-    return "\n".join(lines) or None
+    if rare is not None and rare.single_owner and not rare.suppressed:
+        yield f"In {_counted(rare.single_owner, 'place')}, all files are of one owner."
 
 
 def _counted(number: int, word: str) -> str:

@@ -96,13 +96,13 @@ def export_tables(library: Library, folder: Path, options: ExportOptions) -> Exp
     What owners deny now is not in it, even if its rows are not deleted yet.
 
     Raises:
-        ExportError: The folder is not empty, or cannot be written.
+        ExportError: The folder is not empty, lies in the library, or cannot be written.
         PlaceDataError: The data of places, which round positions, are missing.
         UndecidedColumnError: A column has no rule.
         StorageError: A table or the register cannot be read.
         SettingsError: The policy file is not usable.
     """
-    _check_target(folder)
+    _check_target(folder, library)
     consents = read_consents(library)
     writer = _Copy(library, options, consents)
     unfinished = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
@@ -121,7 +121,12 @@ def export_tables(library: Library, folder: Path, options: ExportOptions) -> Exp
     return ExportReport(folder, report.rows, report.rare, report.size_bytes)
 
 
-def _check_target(folder: Path) -> None:
+def _check_target(folder: Path, library: Library) -> None:
+    settings = library.settings
+    own = [*([settings.library_url] if settings.is_local else []), settings.inbox_url, str(settings.state_dir)]
+    inside = [one for one in own if "://" not in one and folder.resolve().is_relative_to(Path(one).resolve())]
+    if inside:
+        raise ExportError(f"{folder} lies in the library or its inbox. Name a folder outside of {inside[0]} with --to.")
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists() or folder.is_symlink():

@@ -14,7 +14,7 @@ from media_assets.pipeline.export.policy import COLUMNS, LEFT_OUT, RULES, Undeci
 from media_assets.pipeline.export.rules import two_digits
 from media_assets.pipeline.library import Library
 from media_assets.storage import keys
-from media_assets.storage.columns import STRING, Column, Table
+from media_assets.storage.columns import HASH, STRING, VECTOR, Column, Table
 from media_assets.storage.consents import ConsentRecord, record_consent
 from media_assets.storage.schemas import TABLES
 from media_assets_tests.unit.pipeline.analysed import Analysed
@@ -97,6 +97,21 @@ def test_no_name_text_path_or_id_is_in_any_file_of_a_copy(full: Library, tmp_pat
         assert not {"sha256", "etag", "phash", "dhash", "thumbhash", "embedding", "landmarks"} & set(rows[0]), name
     for path in (tmp_path / "copy").iterdir():  # file metadata and statistics
         assert SECRET.encode() not in path.read_bytes(), path.name
+
+
+def test_no_vector_hash_or_shape_of_a_face_is_in_any_copy() -> None:
+    shapes = {TABLES["faces"].schema.field("landmarks").type, VECTOR, HASH}
+    for name, rules in COLUMNS.items():
+        kept = {column for column, rule in rules.items() if is_kept(rule, "exact")}
+        assert not [one.name for one in TABLES[name].columns if one.name in kept and one.type in shapes], name
+
+
+def test_rows_are_in_the_order_of_pseudonyms_not_of_file_names(library: Library, tmp_path: Path) -> None:
+    rows = {f"alice/{name}.jpg": [{"width_px": at}] for at, name in enumerate("abcdefghijklmnop")}
+    Analysed(library).write("files", rows)
+    files = exported(library, tmp_path / "copy", privacy="none")["files"]
+    assert [one["media_id"] for one in files] == sorted(one["media_id"] for one in files)
+    assert [one["width_px"] for one in files] != sorted(one["width_px"] for one in files)
 
 
 def test_pseudonyms_join_the_tables_of_one_copy_and_no_two_copies(full: Library, tmp_path: Path) -> None:
@@ -229,6 +244,9 @@ def test_the_target_must_be_new_or_empty_and_is_private(library: Library, tmp_pa
     empty.mkdir()
     exported(library, empty, privacy="none")
     assert sorted(path.name for path in empty.iterdir()) == sorted([MANIFEST, *(f"{name}.parquet" for name in COLUMNS)])
+    for inside in (library.settings.library_url, library.settings.inbox_url):
+        with pytest.raises(ExportError, match="lies in the library"):
+            exported(library, Path(inside) / "copy", privacy="none")
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(ExportError, match="--to"):
