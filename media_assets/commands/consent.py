@@ -294,6 +294,4 @@ def verify(library: str | None, as_json: bool) -> None:
             console.print("Nothing is left of what is not allowed.")
     if proof.left:
         places = len(proof.left)
-        raise UserError(
-            f"Something is left in {places} places. Delete it: media-assets consent apply --all", EXIT_FAILED
-        )
+        raise UserError(f"Something is left in {places} places. Delete it: media-assets consent apply --all")

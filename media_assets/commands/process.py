@@ -39,10 +39,12 @@ from media_assets.pipeline.assets import (
     THUMBNAILS,
 )
 from media_assets.pipeline.claims import claim
+from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.departures import depart
 from media_assets.pipeline.intake import contiguous_ranges, plan_batches, sweep
-from media_assets.pipeline.library import Library
+from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.outcomes import FileOutcome
+from media_assets.pipeline.revocation.applied import owners_pending
 from media_assets.pipeline.sharing_outcomes import SharedOutcome
 from media_assets.pipeline.sharing_selection import files_to_share, read_rules
 from media_assets.pipeline.sharing_skips import note_denied
@@ -186,12 +188,14 @@ def _process(library: Library, settings: Settings, wanted: Sequence[str], owner:
         runner = _Runner(library, prepare_home(settings))
         if report.sidecars:
             report.sidecars_without_media = library.ledger.lone_sidecars(0)[0]
+        if owners_pending(library, read_consents(library)):
+            _follow_consents(runner, report)
         _work(library, inbox, runner, ingested, report, progress)
         if analyses:
             _analyze(library, inbox, runner, analyses, report, progress)
         if SHAREABLE in wanted:
             rules = read_rules(library)
-            report.copies_withdrawn = withdraw_copies(library)
+            report.copies_withdrawn += withdraw_copies(library)
             note_denied(library, rules, inbox=inbox.url)
         _compact(library, runner, report, progress, group=bool(analyses))
         if SHAREABLE in wanted:
@@ -201,6 +205,14 @@ def _process(library: Library, settings: Settings, wanted: Sequence[str], owner:
         _depart(library, inbox, report)
     report.seconds = round((datetime.now(UTC) - started).total_seconds(), 2)
     return report
+
+
+def _follow_consents(runner: "_Runner", report: Report) -> None:
+    """First of all: what is denied goes, and what is allowed is due below."""
+    try:
+        report.copies_withdrawn += runner.get().follow_consents().copies_withdrawn
+    except CompactionBusyError as error:
+        report.failures.append(f"Consents were not followed yet: {error}")
 
 
 def _is_configured_inbox(library: Library, inbox: Inbox) -> bool:

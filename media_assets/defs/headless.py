@@ -17,11 +17,13 @@ from media_assets.defs.build import build_definitions
 from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job, protect_job
 from media_assets.defs.orphans import fail_orphaned_runs
 from media_assets.defs.partitions import PARTITIONS_NAME, close_batch, partition_order
+from media_assets.defs.privacy import follow_consents
 from media_assets.defs.tags import WORKER_TAG, analysis_tags, batch_tags, range_tags, sharing_tags
 from media_assets.pipeline.assets import ANALYZE_ASSETS, PROTECT_ASSETS
 from media_assets.pipeline.intake import narrowed
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import this_process
+from media_assets.pipeline.revocation.apply import ConsentReport
 from media_assets.storage.ledger_engine import full_disk_message
 from media_assets.storage.ledger_schema import Batch, MediaEntry
 
@@ -75,6 +77,15 @@ class HeadlessRunner:
     def run_sharing(self, first: str, last: str) -> str | None:
         """Make the copies that files lack; return ``None`` or why something failed."""
         return self._execute(protect_job.name, sharing_tags(first, last), PROTECT_ASSETS)
+
+    def follow_consents(self) -> ConsentReport:
+        """Delete what owners do not allow any longer, and let what they allow be computed.
+
+        Raises:
+            CompactionBusyError: The catalog is being compacted.
+            StorageError: Store or ledger refuse.
+        """
+        return follow_consents(self._instance, self._library)
 
     def run_groups(self) -> str | None:
         """Group faces into people and find near duplicates; return ``None`` or why it failed."""

@@ -13,6 +13,7 @@ from media_assets.media.errors import ContentError
 from media_assets.media.places import Place
 from media_assets.media.records import MediaResult, Rendition
 from media_assets.storage.ledger_schema import MediaEntry, SidecarUse
+from media_assets.storage.private_text import without_names
 
 FileState = Literal["materialized", "rejected", "failed", "gone"]
 
@@ -59,7 +60,6 @@ class FileOutcome:
         sidecars: The sidecars that were taken into account, if ``metadata`` was asked for.
         given_up: Assets that were asked for and cannot be made of this file, which is sound in itself, and why.
         withholds_location: Whether the position was left out, because the owner has not consented to keep it.
-        had_position: Whether there was one.
         is_interrupted_version: Whether this is about a version that a dead run had begun (``interrupted``), and that
             the inbox does not show any more.
     """
@@ -82,7 +82,6 @@ class FileOutcome:
     sidecars: tuple[SidecarUse, ...] = ()
     given_up: Mapping[str, ContentError] = field(default_factory=dict)
     withholds_location: bool = False
-    had_position: bool = False
     is_interrupted_version: bool = False
 
     def renditions_of(self, asset: str) -> list[StoredRendition]:
@@ -114,7 +113,12 @@ class BatchSummary:
             if outcome.error is not None:
                 self.reasons[str(outcome.error.reason)] += 1
             self.given_up += [
-                f"{outcome.entry.media_id}: {asset}: {error.message}" for asset, error in outcome.given_up.items()
+                _for_log(outcome, f"{asset}: {error.message}") for asset, error in outcome.given_up.items()
             ]
             if outcome.state == "failed" and outcome.message is not None:
-                self.failures.append(f"{outcome.entry.media_id}: {outcome.message}")
+                self.failures.append(_for_log(outcome, outcome.message))
+
+
+def _for_log(outcome: FileOutcome, message: str) -> str:
+    """A message about a file, for logs and event logs."""
+    return f"{outcome.entry.media_id}: {without_names(message, [outcome.entry.source_key])}"

@@ -25,12 +25,11 @@ def _bare(outcome: FileOutcome) -> FileOutcome:
     if result is None or result.metadata is None or METADATA not in outcome.assets:
         return replace(outcome, withholds_location=True)
     bare = replace(result, metadata=without_position(result.metadata))
-    had = result.metadata.latitude_deg is not None
-    return replace(outcome, result=bare, place=None, withholds_location=True, had_position=had)
+    return replace(outcome, result=bare, place=None, withholds_location=True)
 
 
 def write_withheld(writer: PartWriter, outcomes: Sequence[FileOutcome], run: RunIdentity, at: datetime) -> None:
-    """Say in table ``skipped`` of which files a position was left out.
+    """Say in table ``skipped`` of which files no position is kept.
 
     Raises:
         StorageError: The rows cannot be written.
@@ -38,7 +37,7 @@ def write_withheld(writer: PartWriter, outcomes: Sequence[FileOutcome], run: Run
     denied = {
         one.entry if one.entry.sha256 == one.sha256 else replace(one.entry, sha256=one.sha256): NO_CONSENT
         for one in outcomes
-        if one.withholds_location and one.had_position and one.state == "materialized"
+        if one.withholds_location and METADATA in one.assets and one.state == "materialized"
     }
     if denied:
         write_skips(writer, METADATA, run, denied, at)

@@ -149,12 +149,13 @@ def _settle_results(
         at = datetime.now(UTC)
         writer = PartWriter(library.store, run_id)
         entries = library.ledger.entries([one.media_id for one in some])
-        new = [one for one in denied if one.code_version != NO_CONSENT and one.media_id in entries]
+        new = [one for one in denied if one.state is not None and one.code_version != NO_CONSENT]
         if asset in PURPOSE_OF and new:
-            write_skips(writer, asset, run, {entries[one.media_id]: NO_CONSENT for one in new}, at)
+            told = {entries[one.media_id]: NO_CONSENT for one in new if one.media_id in entries}
+            write_skips(writer, asset, run, told, at)
         if bare:
-            told = PEOPLE if asset == FACES else METADATA
-            write_skips(writer, told, run, {entries[one]: NO_CONSENT for one in bare if one in entries}, at)
+            skipped = PEOPLE if asset == FACES else METADATA
+            write_skips(writer, skipped, run, {entries[one]: NO_CONSENT for one in bare if one in entries}, at)
         if due:
             _clear(writer, asset, [entries[one] for one in due if one in entries], at)
         by_id = {one.media_id: one for one in some}
@@ -177,7 +178,7 @@ def _clear(writer: PartWriter, asset: str, entries: list[MediaEntry], at: dateti
 def _results(library: Library, asset: str, owners: Collection[str]) -> Iterator[ResultVersion]:
     for archived in (False, True):
         for row in library.ledger.result_versions(asset, archived=archived):
-            if row.owner in owners and row.state is not None and row.code_version is not None:
+            if row.owner in owners:
                 yield row
 
 
@@ -200,7 +201,9 @@ def _is_denied(consents: Consents, asset: str, row: ResultVersion) -> bool:
 
 def _bare_version(consents: Consents, asset: str, row: ResultVersion) -> str | None:
     """The version of a result that loses a part of itself; ``None``: it loses nothing."""
-    version = row.code_version or ""
+    if row.state is None or row.code_version is None:
+        return None
+    version = row.code_version
     if asset == FACES and version.endswith(RECOGNIZED) and not consents.allows(row.owner, "recognition"):
         return version.removesuffix(RECOGNIZED)
     if asset == METADATA and not version.endswith(UNLOCATED) and not consents.allows(row.owner, "location"):
