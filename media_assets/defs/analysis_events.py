@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import dagster as dg
 
 from media_assets.defs.tags import CODE_VERSION_TAG, DATA_VERSION_TAG, input_tags
+from media_assets.defs.ui_previews import UiPreviews
 from media_assets.models.findings import PictureFindings
 from media_assets.models.vision_recipe import EMBEDDINGS, FACES, OBJECTS, SAFETY, SCENES, TEXTS
 from media_assets.pipeline.analysis_outcomes import AnalysisChunk, AnalysisOutcome, FoundInFile
@@ -21,7 +22,7 @@ _SHOWN = 20
 
 
 def analysis_materializations(
-    chunk: AnalysisChunk, recipe: Recipe, newest_thumbnails: Callable[[], int | None]
+    chunk: AnalysisChunk, recipe: Recipe, newest_thumbnails: Callable[[], int | None], previews: UiPreviews
 ) -> Iterator[list[dg.AssetMaterialization]]:
     """Yield the events of a chunk, those of each asset together.
 
@@ -29,6 +30,7 @@ def analysis_materializations(
         chunk: What was done.
         recipe: How the results were made.
         newest_thumbnails: Returns the number of the newest event of asset ``thumbnails``; asked once.
+        previews: What the UI may show.
     """
     assets = sorted({asset for outcome in chunk.outcomes for asset in outcome.made})
     if not assets:
@@ -36,20 +38,20 @@ def analysis_materializations(
     pointer = newest_thumbnails()
     for asset in assets:
         yield [
-            _event(outcome, asset, outcome.made[asset], recipe, pointer)
+            _event(outcome, asset, outcome.made[asset], recipe, pointer, previews)
             for outcome in chunk.outcomes
             if asset in outcome.made
         ]
 
 
 def _event(
-    outcome: AnalysisOutcome, asset: str, made: FoundInFile, recipe: Recipe, pointer: int | None
+    outcome: AnalysisOutcome, asset: str, made: FoundInFile, recipe: Recipe, pointer: int | None, previews: UiPreviews
 ) -> dg.AssetMaterialization:
     preview = outcome.item.preview
     return dg.AssetMaterialization(
         asset_key=asset,
         partition=outcome.media_id,
-        metadata=_metadata(outcome, asset, made, recipe),
+        metadata=_metadata(outcome, asset, made, recipe, previews),
         tags={
             CODE_VERSION_TAG: code_version(asset, recipe),
             DATA_VERSION_TAG: data_version(asset, preview.input_version, recipe),
@@ -59,11 +61,9 @@ def _event(
 
 
 def _metadata(
-    outcome: AnalysisOutcome, asset: str, made: FoundInFile, recipe: Recipe
+    outcome: AnalysisOutcome, asset: str, made: FoundInFile, recipe: Recipe, previews: UiPreviews
 ) -> Mapping[str, dg.MetadataValue]:
-    found: dict[str, dg.MetadataValue] = {}
-    if made.drawn is not None:
-        found["preview"] = dg.MetadataValue.md(f"![{asset}](data:image/webp;base64,{made.drawn})")
+    found: dict[str, dg.MetadataValue] = previews.drawn(made.drawn, asset)
     found["found"] = dg.MetadataValue.int(finding_count(outcome, asset))
     if len(made.findings) > 1:
         found["frames"] = dg.MetadataValue.int(len(made.findings))
@@ -79,7 +79,7 @@ def _metadata(
         found["table"] = dg.MetadataValue.md("\n".join([_row(head), _row(["---"] * len(head)), *map(_row, body)]))
     if asset == FACES:
         found["recognition"] = dg.MetadataValue.text("allowed" if outcome.recognizes else "no consent: not encoded")
-    if asset == SCENES:
+    if asset == SCENES and previews.names:
         captions = [one.scene.caption for one in made.findings if one.scene is not None and one.scene.caption]
         if captions:
             found["caption"] = dg.MetadataValue.text(f"{captions[0].text} (by {captions[0].source})")

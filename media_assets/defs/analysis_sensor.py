@@ -9,6 +9,7 @@ from itertools import islice
 
 import dagster as dg
 
+from media_assets.defs.failures import failure_of
 from media_assets.defs.jobs import analyze_job
 from media_assets.defs.orphans import RUNS_IN_PROGRESS, fail_orphaned_runs, is_orphaned
 from media_assets.defs.partitions import partition_order
@@ -50,7 +51,7 @@ def analysis_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.S
     try:
         vision = vision_recipe_of(settings)
     except ModelError as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     assets = [asset for asset in ANALYZE_ASSETS if vision.is_on(asset)]
     # A model that is missing must not hold up the analysis of what comes in.
     lacking = library.ledger.unanalyzed(assets, never_tried=True)

@@ -5,6 +5,8 @@ import dagster as dg
 from media_assets.pipeline.departures import depart
 from media_assets.pipeline.library import Library
 from media_assets.settings import Settings
+from media_assets.storage import keys
+from media_assets.storage.private_text import without_names
 
 _SHOWN = 5
 
@@ -17,7 +19,8 @@ def departures_tick(context: dg.SensorEvaluationContext, library: Library) -> dg
     if report.is_busy:
         return dg.SkipReason("Another process lets uploads leave right now.")
     for source_key, message in report.held[:_SHOWN]:
-        context.log.warning(f"{source_key} cannot leave the inbox now: {message}")
+        private = without_names(message, [source_key])
+        context.log.warning(f"The upload of {keys.media_id(source_key)} cannot leave the inbox now: {private}")
     return dg.SkipReason(
         f"{report.left} uploads left the inbox, {report.gone} were gone, {report.superseded} are newer versions, "
         f"{len(report.held)} cannot leave now." + ("" if report.is_complete else " More follow.")

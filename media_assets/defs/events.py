@@ -4,13 +4,13 @@ A ranged run that yields an output would mark every partition of its range as ma
 op yields none and logs these instead (DESIGN.md section 2).
 """
 
-import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
 from media_assets.defs.checks import Verdicts, verdicts_text
 from media_assets.defs.tags import CODE_VERSION_TAG, DATA_VERSION_TAG, input_tags
+from media_assets.defs.ui_previews import UiPreviews
 from media_assets.pipeline.assets import (
     APPEARANCE,
     METADATA,
@@ -25,22 +25,18 @@ from media_assets.pipeline.outcomes import FileOutcome, StoredRendition
 from media_assets.pipeline.recipe import Recipe
 
 
-def preview_markdown(data: bytes, format_name: str) -> dg.MarkdownMetadataValue:
-    """Return a picture that the UI shows without a web server for files, at a click: the text is long."""
-    return dg.MetadataValue.md(f"![preview](data:image/{format_name};base64,{base64.b64encode(data).decode()})")
-
-
-def _original(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
+def _original(outcome: FileOutcome, previews: UiPreviews) -> Mapping[str, dg.MetadataValue]:
     assert outcome.result is not None  # noqa: S101 - materialized outcomes have one
     facts = outcome.result.facts
     metadata: dict[str, dg.MetadataValue] = {
-        "source_key": dg.MetadataValue.text(outcome.entry.source_key),
         "format": dg.MetadataValue.text(facts.format),
         "dimensions": dg.MetadataValue.text(f"{facts.width_px} x {facts.height_px} px"),
         "size_bytes": dg.MetadataValue.int(outcome.entry.size_bytes),
         "sha256": dg.MetadataValue.text(outcome.sha256 or ""),
-        "stored_as": dg.MetadataValue.text(outcome.original_key or ""),
     }
+    if previews.names:
+        metadata["source_key"] = dg.MetadataValue.text(outcome.entry.source_key)
+        metadata["stored_as"] = dg.MetadataValue.text(outcome.original_key or "")
     if facts.duration_s is not None:
         metadata["duration_s"] = dg.MetadataValue.float(round(facts.duration_s, 3))
     if outcome.duplicate_of is not None:
@@ -57,7 +53,7 @@ def _camera(make: str | None, model: str | None) -> str | None:
     return model or make
 
 
-def _metadata(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
+def _metadata(outcome: FileOutcome, _: UiPreviews) -> Mapping[str, dg.MetadataValue]:
     """Camera and time only: positions and names stay in the table, out of the event log (DESIGN.md section 10)."""
     assert outcome.result is not None  # noqa: S101 - materialized outcomes have one
     assert outcome.result.metadata is not None  # noqa: S101 - it was asked for
@@ -72,20 +68,20 @@ def _metadata(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
     return values
 
 
-def _thumbnails(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
+def _thumbnails(outcome: FileOutcome, previews: UiPreviews) -> Mapping[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {}
     thumbnails = outcome.renditions_of(THUMBNAILS)
     for one in thumbnails:
         if one.data is not None:
-            metadata["preview"] = preview_markdown(one.data, one.made.format)
+            metadata |= previews.picture(one.data, one.made.format)
     for one in thumbnails:
         # Behind a CDN the UI can show a larger picture, and shows it at once because the text is short.
-        if one.made.kind == "thumb_300" and one.public_url and one.public_url.startswith("http"):
-            metadata["preview"] = dg.MetadataValue.md(f"![preview]({one.public_url})")
+        if one.made.kind == "thumb_300":
+            metadata |= previews.link(one.public_url)
     return metadata | _listed(thumbnails)
 
 
-def _optimized(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
+def _optimized(outcome: FileOutcome, _: UiPreviews) -> Mapping[str, dg.MetadataValue]:
     assert outcome.result is not None  # noqa: S101 - materialized outcomes have one
     made, notes = outcome.renditions_of(OPTIMIZED), outcome.result.optimized_notes
     found: dict[str, dg.MetadataValue] = _listed(made) if made else {"renditions": dg.MetadataValue.text("none")}
@@ -94,7 +90,7 @@ def _optimized(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
     return found
 
 
-def _appearance(outcome: FileOutcome) -> Mapping[str, dg.MetadataValue]:
+def _appearance(outcome: FileOutcome, _: UiPreviews) -> Mapping[str, dg.MetadataValue]:
     found = outcome.result.appearance if outcome.result is not None else None
     if found is None:
         return {}
@@ -142,7 +138,11 @@ def newest_materialization(instance: dg.DagsterInstance, asset: str) -> int | No
 
 
 def materializations(
-    chunk: Chunk, judged: Sequence[Verdicts], recipe: Recipe, newest_original: Callable[[], int | None]
+    chunk: Chunk,
+    judged: Sequence[Verdicts],
+    recipe: Recipe,
+    newest_original: Callable[[], int | None],
+    previews: UiPreviews,
 ) -> Iterator[list[dg.AssetMaterialization]]:
     """Yield the events of a chunk, those of each asset together: none for files that were not materialized.
 
@@ -155,13 +155,16 @@ def materializations(
         recipe: How the results were made.
         newest_original: Returns the number of the newest event of asset ``original``. Asked once, after the events of
             the originals were stored: results were made from the newest original of their partition up to there.
+        previews: What the UI may show.
     """
     made = [
         (outcome, found)
         for outcome, found in zip(chunk.outcomes, judged, strict=True)
         if outcome.state == "materialized" and outcome.sha256 is not None
     ]
-    originals = [_event(recipe, outcome, found, ORIGINAL, {}) for outcome, found in made if ORIGINAL in outcome.assets]
+    originals = [
+        _event(recipe, outcome, found, ORIGINAL, {}, previews) for outcome, found in made if ORIGINAL in outcome.assets
+    ]
     if originals:
         yield originals
     others = sorted({asset for outcome, _ in made for asset in outcome.assets} - {ORIGINAL})
@@ -176,6 +179,7 @@ def materializations(
                 found,
                 asset,
                 input_tags(ORIGINAL, data_version(ORIGINAL, outcome.sha256 or ""), pointer),
+                previews,
             )
             for outcome, found in made
             if asset in outcome.assets
@@ -183,13 +187,16 @@ def materializations(
 
 
 def _event(
-    recipe: Recipe, outcome: FileOutcome, found: Verdicts, asset: str, tags: Mapping[str, str]
+    recipe: Recipe, outcome: FileOutcome, found: Verdicts, asset: str, tags: Mapping[str, str], previews: UiPreviews
 ) -> dg.AssetMaterialization:
     checks = verdicts_text(found, asset)
     return dg.AssetMaterialization(
         asset_key=asset,
         partition=outcome.entry.media_id,
-        metadata={**_METADATA_OF[asset](outcome), **({"checks": dg.MetadataValue.md(checks)} if checks else {})},
+        metadata={
+            **_METADATA_OF[asset](outcome, previews),
+            **({"checks": dg.MetadataValue.md(checks)} if checks else {}),
+        },
         tags={
             CODE_VERSION_TAG: code_version(asset, recipe),
             DATA_VERSION_TAG: data_version(asset, outcome.sha256 or "", recipe, outcome.sidecars_version),

@@ -9,6 +9,7 @@ from functools import partial
 import dagster as dg
 
 from media_assets.defs.asset_events import forget_asset_events
+from media_assets.defs.failures import failure_of
 from media_assets.defs.orphans import RUNS_IN_PROGRESS
 from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.library import CompactionBusyError, Library
@@ -54,7 +55,7 @@ def _follow(context: dg.OpExecutionContext, library: dg.ResourceParam[Library]) 
     try:
         report = follow_consents(context.instance, library, context.run_id)
     except (StorageError, SettingsError, CompactionBusyError) as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     context.log.info(f"Consents of {report.owners} owners were followed: {dict(summary(report))}")
     if not report.is_settled:
         context.log.info("Other runs went on meanwhile. It is done once more when they have ended.")
@@ -74,7 +75,7 @@ def privacy_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     try:
         consents = read_consents(library)
     except SettingsError as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     publish_records(library.store)
     pending = owners_pending(library, consents)
     if not pending:

@@ -9,6 +9,7 @@ from itertools import islice
 
 import dagster as dg
 
+from media_assets.defs.failures import failure_of
 from media_assets.defs.jobs import analyze_job, protect_job
 from media_assets.defs.orphans import RUNS_IN_PROGRESS, fail_orphaned_runs, is_orphaned
 from media_assets.defs.partitions import partition_order
@@ -68,7 +69,7 @@ def protect_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
                 again = retry_at.isoformat(timespec="seconds")
                 return dg.SensorResult(skip_reason=f"{said}{len(due)} copies failed; tried again at {again}.")
     except ModelError as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     lacking = {media_id: {SHAREABLE} for media_id in due}
     ranges = contiguous_ranges(lacking, partition_order(context.instance), library.settings.batch_max_files)
     requests = [

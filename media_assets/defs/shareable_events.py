@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import dagster as dg
 
 from media_assets.defs.tags import CODE_VERSION_TAG, DATA_VERSION_TAG, input_tags
+from media_assets.defs.ui_previews import UiPreviews
 from media_assets.pipeline.assets import ORIGINAL, SHAREABLE, code_version, data_version
 from media_assets.pipeline.recipe import Recipe
 from media_assets.pipeline.sharing_outcomes import SharedOutcome, SharingChunk
@@ -17,7 +18,7 @@ _EVENTS_OF = ("published", "held", "withheld")
 
 
 def shareable_materializations(
-    chunk: SharingChunk, recipe: Recipe, newest: Callable[[str], int | None], *, previews: bool = True
+    chunk: SharingChunk, recipe: Recipe, newest: Callable[[str], int | None], previews: UiPreviews
 ) -> Iterator[list[dg.AssetMaterialization]]:
     """Yield the events of a chunk. Files whose owner denies publication have none: table ``skipped`` lists them.
 
@@ -25,20 +26,22 @@ def shareable_materializations(
         chunk: What was done.
         recipe: How the copies were made.
         newest: Returns the number of the newest event of an asset; asked once.
-        previews: Whether published copies are shown.
+        previews: What the UI may show.
     """
     made = [outcome for outcome in chunk.outcomes if outcome.state in _EVENTS_OF]
     if made:
         pointer = newest(ORIGINAL)
-        yield [_event(outcome, recipe, pointer, previews=previews) for outcome in made]
+        yield [_event(outcome, recipe, pointer, previews) for outcome in made]
 
 
-def _event(outcome: SharedOutcome, recipe: Recipe, pointer: int | None, *, previews: bool) -> dg.AssetMaterialization:
+def _event(
+    outcome: SharedOutcome, recipe: Recipe, pointer: int | None, previews: UiPreviews
+) -> dg.AssetMaterialization:
     input_version = outcome.item.entry.sha256 or ""
     return dg.AssetMaterialization(
         asset_key=SHAREABLE,
         partition=outcome.media_id,
-        metadata=_metadata(outcome, previews=previews),
+        metadata=_metadata(outcome, previews),
         tags={
             CODE_VERSION_TAG: code_version(SHAREABLE, recipe),
             DATA_VERSION_TAG: data_version(SHAREABLE, input_version, recipe),
@@ -47,11 +50,11 @@ def _event(outcome: SharedOutcome, recipe: Recipe, pointer: int | None, *, previ
     )
 
 
-def _metadata(outcome: SharedOutcome, *, previews: bool) -> Mapping[str, dg.MetadataValue]:
+def _metadata(outcome: SharedOutcome, previews: UiPreviews) -> Mapping[str, dg.MetadataValue]:
     found: dict[str, dg.MetadataValue] = {}
     copy = outcome.copy
-    if previews and outcome.state == "published" and copy is not None and copy.preview is not None:
-        found["preview"] = dg.MetadataValue.md(f"![copy](data:image/webp;base64,{copy.preview})")
+    if outcome.state == "published" and copy is not None:
+        found |= previews.drawn(copy.preview, "copy")
     found["state"] = dg.MetadataValue.text(outcome.state or "failed")
     if outcome.reason is not None:
         found["reason"] = dg.MetadataValue.text(outcome.reason)

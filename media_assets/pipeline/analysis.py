@@ -205,7 +205,9 @@ class _Work:
 
     def _question(self, fetched: _Fetched) -> LookItem:
         item = fetched.item
-        return LookItem(fetched.paths, _frames(item), self._usable(item), self._recognizes(item))
+        # Nobody draws what nobody may see.
+        draws = self._library.settings.ui_previews != "off"
+        return LookItem(fetched.paths, _frames(item), self._usable(item), self._recognizes(item), draws)
 
     def _recognizes(self, item: AnalysisItem) -> bool:
         return self._consents.allows(item.entry.owner, "recognition")

@@ -14,8 +14,10 @@ from media_assets.defs.analysis_events import analysis_materializations
 from media_assets.defs.assets.ingest import PARTITIONS_PER_RUN
 from media_assets.defs.event_batches import log_materializations
 from media_assets.defs.events import newest_materialization
+from media_assets.defs.failures import failure_of
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import MODELS_POOL, ONLY_MISSING_TAG, is_partitioned
+from media_assets.defs.ui_previews import ui_previews
 from media_assets.models.errors import ModelError
 from media_assets.models.vision_recipe import EMBEDDINGS, FACES, OBJECTS, SAFETY, SCENES, TEXTS
 from media_assets.pipeline.analysis import run_analysis
@@ -28,6 +30,7 @@ from media_assets.pipeline.recipe import Recipe, recipe_of
 from media_assets.pipeline.selection import RunIdentity
 from media_assets.pipeline.stopping import WorkStoppedError
 from media_assets.storage.errors import StorageError
+from media_assets.storage.private_text import without_names
 
 _DESCRIPTIONS = {
     EMBEDDINGS: "Each picture, or frame of a video, as a vector: for search by picture and for near duplicates.",
@@ -94,15 +97,16 @@ def _analyze(context: dg.AssetExecutionContext, library: dg.ResourceParam[Librar
         )
         summary, facts = AnalysisSummary(), AnalysisCheckFacts()
         newest = partial(newest_materialization, context.instance, THUMBNAILS)
+        previews = ui_previews(library.settings)
         for chunk in run_analysis(library, selection.items, run, context.log.info):
-            log_materializations(context, analysis_materializations(chunk, run.recipe, newest))
+            log_materializations(context, analysis_materializations(chunk, run.recipe, newest, previews))
             summary.add(chunk.outcomes)
             facts.add_analysis(chunk.outcomes, run.recipe.vision)
             if library.on_analyzed is not None:
                 library.on_analyzed(len(chunk.outcomes))
             context.log.info(f"{summary.files}/{len(selection.items)} files: {dict(summary.made)}")
     except (StorageError, ModelError, WorkerStartError, WorkStoppedError) as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     if summary.denied:
         context.log.info(f"Left out for lack of consent (files, by asset): {dict(summary.denied)}. See table skipped.")
     yield from (facts.result(name) for name in wanted_checks)
@@ -110,7 +114,7 @@ def _analyze(context: dg.AssetExecutionContext, library: dg.ResourceParam[Librar
 
 
 def _raise_failures(without_preview: tuple[str, ...], summary: AnalysisSummary) -> None:
-    failures = summary.failures()
+    failures = [without_names(one) for one in summary.failures()]
     if without_preview:
         failures.append(
             f"{len(without_preview)} files have no preview of their present version, for example {without_preview[0]}. "

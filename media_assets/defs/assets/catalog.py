@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from media_assets.defs.checks import CATALOG_CHECK
+from media_assets.defs.failures import failure_of
 from media_assets.pipeline.assets import PER_FILE_ASSETS
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.storage import catalog as catalog_store
@@ -25,7 +26,7 @@ def catalog(library: dg.ResourceParam[Library]) -> Iterator[dg.MaterializeResult
         report = library.compact()
         twice = {table: catalog_store.check_unique(library.store, table) for table in report.tables}
     except (StorageError, CompactionBusyError) as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     twice = {table: found for table, found in twice.items() if found}
     yield dg.MaterializeResult(
         metadata={

@@ -14,8 +14,10 @@ import dagster as dg
 from media_assets.defs.checks import INGEST_CHECKS, CheckFacts, facts_of_library, verdicts
 from media_assets.defs.event_batches import log_materializations
 from media_assets.defs.events import materializations, newest_materialization
+from media_assets.defs.failures import failure_of
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.tags import BATCH_TAG, DECODING_POOL, is_partitioned
+from media_assets.defs.ui_previews import ui_previews
 from media_assets.pipeline.assets import (
     APPEARANCE,
     INGEST_ASSETS,
@@ -68,7 +70,7 @@ def _checks_of_library(context: dg.AssetExecutionContext, library: Library) -> I
         names = [key.name for key in context.selected_asset_check_keys]
         facts = facts_of_library(library, names, datetime.now(UTC))
     except StorageError as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
         yield facts.result(check.name)
 
@@ -118,6 +120,7 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
     )
     summary, facts, unplaced = BatchSummary(), CheckFacts(), library.geocoder.unanswered
     newest = partial(newest_materialization, context.instance, ORIGINAL)
+    previews = ui_previews(library.settings)
     try:
         if run.batch_id is not None:
             library.ledger.start_batch(run.batch_id, run.run_id, this_process())
@@ -129,7 +132,7 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
         library.on_progress = _ProgressLog(context)
         for chunk in run_work(library, selection.items, run):
             judged = [verdicts(outcome, chunk.at) for outcome in chunk.outcomes]
-            log_materializations(context, materializations(chunk, judged, run.recipe, newest))
+            log_materializations(context, materializations(chunk, judged, run.recipe, newest, previews))
             summary.add(chunk.outcomes)
             facts.add_outcomes(chunk.outcomes, judged)
             context.log.info(f"{sum(summary.states.values())}/{len(selection.items)} files: {dict(summary.states)}")
@@ -144,7 +147,7 @@ def _ingest(context: dg.AssetExecutionContext, library: dg.ResourceParam[Library
         if unplaced:
             context.log.warning(f"{unplaced} positions have no place. {library.geocoder.problem}")
     except (StorageError, WorkStoppedError) as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     for check in sorted(context.selected_asset_check_keys, key=lambda key: key.name):
         yield facts.result(check.name)
     if selection.unknown:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from media_assets.defs.failures import failure_of
 from media_assets.models.vision_recipe import EMBEDDINGS
 from media_assets.pipeline.assets import ORIGINAL
 from media_assets.pipeline.derived_tables import TableBusyError
@@ -39,7 +40,7 @@ def near_duplicates(
         report = update_near_duplicates(library, context.run.run_id)
         wrong = broken_groups(library)
     except (StorageError, CompactionBusyError, TableBusyError) as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     yield dg.MaterializeResult(
         metadata={
             "groups": dg.MetadataValue.int(report.groups),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
+from media_assets.defs.failures import failure_of
 from media_assets.models.errors import ModelError
 from media_assets.models.vision_recipe import FACES
 from media_assets.pipeline.consent import read_consents
@@ -50,7 +51,7 @@ def people(
         report = update_people(library, context.run.run_id, anew=config.anew)
         wrong = mixed_people(library)
     except (StorageError, ModelError, CompactionBusyError, TableBusyError) as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     yield dg.MaterializeResult(
         metadata={
             "people": dg.MetadataValue.int(report.people),

@@ -12,10 +12,12 @@ import dagster as dg
 from media_assets.defs.assets.ingest import PARTITIONS_PER_RUN
 from media_assets.defs.event_batches import log_materializations
 from media_assets.defs.events import newest_materialization
+from media_assets.defs.failures import failure_of
 from media_assets.defs.partitions import media_partitions
 from media_assets.defs.shareable_checks import PROTECT_CHECKS, SharingCheckFacts, facts_of_copies
 from media_assets.defs.shareable_events import shareable_materializations
 from media_assets.defs.tags import COVERING_POOL, ONLY_MISSING_TAG, is_partitioned
+from media_assets.defs.ui_previews import ui_previews
 from media_assets.models.errors import ModelError
 from media_assets.models.vision_recipe import FACES, TEXTS
 from media_assets.pipeline.assets import ORIGINAL, SHAREABLE, code_version
@@ -28,6 +30,7 @@ from media_assets.pipeline.sharing_outcomes import SharingSummary
 from media_assets.pipeline.sharing_selection import SharingSelection, select_sharing
 from media_assets.pipeline.stopping import WorkStoppedError
 from media_assets.storage.errors import StorageError
+from media_assets.storage.private_text import without_names
 
 _DESCRIPTION = (
     "The copy that may leave the library, of owners who consent to publication: faces and texts that identify are "
@@ -84,21 +87,22 @@ def _protect(context: dg.AssetExecutionContext, library: dg.ResourceParam[Librar
         )
         summary, facts = SharingSummary(), SharingCheckFacts()
         newest = partial(newest_materialization, context.instance)
+        previews = ui_previews(library.settings)
         for chunk in run_sharing(library, selection.items, run, library.on_progress):
-            log_materializations(context, shareable_materializations(chunk, run.recipe, newest))
+            log_materializations(context, shareable_materializations(chunk, run.recipe, newest, previews))
             summary.add(chunk.outcomes)
             facts.add_sharing(chunk.outcomes)
             if library.on_shared is not None:
                 library.on_shared(chunk.outcomes)
             context.log.info(f"{summary.files}/{len(selection.items)} files: {dict(summary.states)}")
     except (StorageError, ModelError, WorkerStartError, WorkStoppedError) as error:
-        raise dg.Failure(description=str(error)) from error
+        raise failure_of(error) from None
     yield from (facts.result(name) for name in wanted_checks)
     _raise_failures(selection, summary)
 
 
 def _raise_failures(selection: SharingSelection, summary: SharingSummary) -> None:
-    failures = summary.failures()
+    failures = [without_names(one) for one in summary.failures()]
     if selection.not_analysed:
         failures.append(
             f"Faces and texts of {len(selection.not_analysed)} files are not known, for example of "
