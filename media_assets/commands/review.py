@@ -28,9 +28,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@click.group()
+class _ListsByDefault(click.Group):
+    """`media-assets review` alone lists the queue."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_help = bool({"-h", "--help"} & set(args[:1]))
+        return super().parse_args(ctx, args if is_help or (args and args[0] in self.commands) else ["list", *args])
+
+
+@click.group(cls=_ListsByDefault)
 def review() -> None:
-    """Look at what the content filter holds back, and decide.
+    """Look at what the content filter holds back, and decide. Without a command the queue is listed.
 
     What is rated `review` waits for you, what is rated `sensitive` is blocked, unless settings publish_review and
     publish_sensitive say otherwise. Your word about a file counts until its bytes are replaced by another upload.
@@ -72,7 +80,7 @@ def list_queue(library: str | None, owner: str | None, show_all: bool, limit: in
     print_table(
         ("media_id", "owner", "level", "score", "at s", "state", "look at"),
         [
-            (one.media_id, one.owner, one.level, one.score, one.frame_s, _state(one), looks[one.media_id])
+            (one.media_id, one.owner, one.level, _short(one.score), one.frame_s, _state(one), looks[one.media_id])
             for one in shown[:limit]
         ],
     )
@@ -133,6 +141,10 @@ def _decide(
         else "Copies that are public are withdrawn by the next `media-assets process`, or by the sensor."
     )
     console.print(f"{done}: {len(made)} file{'' if len(made) == 1 else 's'}. {follows}", markup=False)
+
+
+def _short(score: float | None) -> float | None:
+    return None if score is None else round(score, 3)
 
 
 def _state(item: ReviewItem) -> str:

@@ -79,6 +79,14 @@ def test_what_is_not_to_be_published_waits_for_nobody_and_the_list_says_so(call:
 
 
 @pytest.mark.usefixtures("consented")
+def test_without_a_command_the_queue_is_listed(call: Call) -> None:
+    assert call().stdout == call("list").stdout
+    assert DOUBTFUL in call().stdout
+    assert [one["media_id"] for one in json.loads(call("--all", "--json").stdout)] == [WORSE, DOUBTFUL]
+    assert "Forbid the publication" in CliRunner().invoke(main, ["review", "--help"]).output
+
+
+@pytest.mark.usefixtures("consented")
 def test_the_table_says_how_to_decide(call: Call) -> None:
     shown = call("list", "--all", "--limit", "1").stdout
     assert "... and 1 more (--limit)." in shown
