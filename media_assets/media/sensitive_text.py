@@ -11,7 +11,7 @@ from typing import Literal
 Kind = Literal["email", "phone", "payment_card", "iban", "national_id", "plate"]
 
 _EMAIL = re.compile(r"[\w.+-]{1,64}\s?@\s?[\w-]{1,63}(\s?\.\s?[A-Za-z]{2,24}){1,4}", re.UNICODE)
-_PHONE = re.compile(r"(?<![\w.,/-])(?:\+|00)?\(?\d[\d\s().\-/]{5,20}\d(?![\w,/-]|\.\d)")
+_PHONE = re.compile(r"(?<![\w.,/-])(?:\+|00)?\(?\d[\d\s().\-/]{5,20}\d(?![\w,:/-]|\.\d)")
 _CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
 _IBAN = re.compile(r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]){11,30}")
 _NATIONAL_IDS = (
@@ -38,6 +38,7 @@ _PLATES = (
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T]+\d{1,2}[:.]\d{2}(?:[:.]\d{2})?)?")
 _PHONE_DIGITS = (7, 15)  # E.164 ends at 15
 _CARD_STARTS = "23456"
+_MOST_PARTS = 5
 _CENTRE_SHARE = 0.5  # of the lower line: two texts whose middles are closer in height are on one line
 
 
@@ -76,15 +77,23 @@ def sensitive_places(texts: Sequence[str], boxes: Sequence[tuple[float, float, f
     Returns:
         Positions, rising.
     """
-    telling = {at for at, text in enumerate(texts) if sensitive_kinds(text)}
+    alone = {at for at, text in enumerate(texts) if sensitive_kinds(text)}
+    telling = set(alone)
     for line in _lines(boxes):
         for start in range(len(line)):
             # Readers split a long number at its blanks: into two to five parts.
-            for end in range(start + 2, min(len(line), start + 5) + 1):
+            for end in range(start + 2, min(len(line), start + _MOST_PARTS) + 1):
                 parts = line[start:end]
-                if telling.isdisjoint(parts) and set(sensitive_kinds(" ".join(texts[at] for at in parts))) - {"plate"}:
+                if alone.isdisjoint(parts) and _is_number(texts, parts):
                     telling.update(parts)
+                    break
     return tuple(sorted(telling))
+
+
+def _is_number(texts: Sequence[str], parts: Sequence[int]) -> bool:
+    """Tell whether parts of a line are a telling number, and the first one belongs to it; plates are read whole."""
+    joined, rest = (set(sensitive_kinds(" ".join(texts[at] for at in some))) - {"plate"} for some in (parts, parts[1:]))
+    return bool(joined - rest)
 
 
 def _lines(boxes: Sequence[tuple[float, float, float, float]]) -> list[list[int]]:
