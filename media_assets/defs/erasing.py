@@ -147,7 +147,7 @@ def find_names(instance: dg.DagsterInstance, names: Iterable[str]) -> list[str]:
     for path in shard_paths(storage):
         with shard_connection(storage, path) as connection:
             tables = redaction.tables_with(connection, [SqlEventLogStorageTable])
-        found |= {f"dagster/log of run {path.stem}/{name}" for name in tables}
+        found |= {f"dagster/log of run {_run_of(path)}/{name}" for name in tables}
     return sorted(found)
 
 
@@ -285,7 +285,12 @@ def shard_paths(storage: SqlEventLogStorage) -> list[Path]:
 
 def shard_connection(storage: SqlEventLogStorage, path: Path) -> AbstractContextManager[Connection]:
     """Open the log of a single run."""
-    return storage.run_connection(path.stem)
+    return storage.run_connection(_run_of(path))
+
+
+def _run_of(shard: Path) -> str:
+    """Run whose log a file is; "" for the events that belong to no run, whose file is called `.db`."""
+    return shard.name.removesuffix(_SHARD_SUFFIX)
 
 
 def _delete_events(connection: Connection, ids: Sequence[str], runs: set[str], *, indexed: bool) -> int:
@@ -329,7 +334,7 @@ def _erase_shard(
         deleted = _delete_events(connection, ids, of_run, indexed=False)
         changed = redaction.apply(connection, [SqlEventLogStorageTable], of_run)
     if deleted or changed:
-        runs.add(path.stem)
+        runs.add(_run_of(path))
     return deleted, changed
 
 
