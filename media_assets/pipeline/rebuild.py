@@ -27,6 +27,7 @@ from media_assets.pipeline.assets import (
 )
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.pairs import live_key, match_pairs, name_key
+from media_assets.pipeline.sharing_rebuild import restore_copies
 from media_assets.storage import catalog, keys
 from media_assets.storage.errors import ObjectMissing, PreconditionFailed
 from media_assets.storage.inbox import Inbox, InboxObject
@@ -116,6 +117,7 @@ def rebuild_ledger(
         report.results += len(outcomes)
         _restore_pairs(library, tables)
     _restore_originals(library)
+    restore_copies(library)
     report.media_ids = tuple(media_id for _, media_id in came)
     _list_all(library, inbox, report)
     return report

@@ -19,6 +19,7 @@ from media_assets.pipeline.selection import RunIdentity
 from media_assets.pipeline.sharing import run_sharing
 from media_assets.pipeline.sharing_outcomes import SharedOutcome
 from media_assets.pipeline.sharing_pool import Covered, CoverTask
+from media_assets.pipeline.sharing_rebuild import restore_copies
 from media_assets.pipeline.sharing_selection import copies_to_withdraw, files_to_share, select_sharing
 from media_assets.pipeline.sharing_withdrawal import withdraw_copies, withdraw_unknown
 from media_assets.pipeline.staleness import REPROCESSED, freshness_of
@@ -316,6 +317,19 @@ def test_models_that_cannot_be_used_end_the_work_with_one_message(
     pool.answer = lambda task: Covered(error="Model yunet-block is not here.", is_model_error=True)
     made = share(two, "r1", ANN, BEN)
     assert {one.error for one in made.values()} == {"Model yunet-block is not here."}
+
+
+def test_a_lost_ledger_learns_of_its_copies_from_the_tables(two: Library) -> None:
+    share(two, "r1", ANN)
+    (path,) = stored(two)
+    before = two.ledger.copies()
+    two.store.put_bytes(keys.shareable_key("ann", "0f" * 16, "picture.jpg"), b"no row names it")
+    two.ledger.forget_copies([path])
+    two.compact()
+    assert restore_copies(two) == 1
+    assert [(one.path, one.state, one.month) for one in two.ledger.copies()] == [(path, "published", before[0].month)]
+    assert stored(two) == [path]
+    assert copies_to_withdraw(two) == []
 
 
 def test_copies_that_the_ledger_does_not_know_are_deleted(two: Library) -> None:
