@@ -11,6 +11,7 @@ import pytest
 
 from media_assets.pipeline.export.export import MANIFEST, ExportError, ExportOptions, export_tables
 from media_assets.pipeline.export.policy import COLUMNS, LEFT_OUT, RULES, UndecidedColumnError, is_kept, rules_of
+from media_assets.pipeline.export.reference import columns_reference
 from media_assets.pipeline.export.rules import two_digits
 from media_assets.pipeline.library import Library
 from media_assets.storage import keys
@@ -293,3 +294,8 @@ def test_what_is_kept_at_which_level() -> None:
         "place": [True, True, True, False],
         "keep": [True] * 4,
     }
+
+
+def test_the_rules_in_the_docs_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "export.md").read_text(encoding="utf-8")
+    assert columns_reference() in text, "end docs/export.md with `python -m media_assets.pipeline.export.reference`"
