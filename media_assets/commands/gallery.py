@@ -10,6 +10,7 @@ import click
 from media_assets.commands.existing import open_existing
 from media_assets.commands.output import UserError, console, json_option, library_option, print_json, reports_errors
 from media_assets.gallery.contents import Addresses, Contents, fetch, read_contents, summary
+from media_assets.pipeline.library import Library
 from media_assets.settings import Settings
 from media_assets.storage.objects import ObjectStore
 
@@ -61,7 +62,8 @@ def gallery(
     """Show the files of a library by time of capture: a page to click through, or contact sheets.
 
     The page needs no server and runs no script. It finds pictures of a local library by relative path, so keep page and
-    library where they are to each other; those of a bucket by public or presigned address (24 hours).
+    library where they are to each other; those of a bucket by public address, or by signed ones that stop working after
+    a while (setting url_expiry_s).
 
     Example: media-assets gallery --library demo/library --out gallery.html
     """
@@ -73,7 +75,7 @@ def gallery(
         contents = read_contents(opened.store, kind=kind, owner=owner, limit=limit)
         page = out or (_DEFAULT_PAGE if contact_sheet is None else None)
         if page is not None:
-            _write_page(page, opened.store, contents, settings.library_url, embed=embed)
+            _write_page(page, opened, contents, embed=embed)
         sheets = (
             [] if contact_sheet is None else _write_sheets(contact_sheet, opened.store, contents, settings.library_url)
         )
@@ -98,11 +100,13 @@ def gallery(
         console.print(str(path.absolute()), markup=False, soft_wrap=True)
 
 
-def _write_page(path: Path, store: ObjectStore, contents: Contents, title: str, *, embed: bool) -> None:
+def _write_page(path: Path, library: Library, contents: Contents, *, embed: bool) -> None:
     from media_assets.gallery.page import gallery_page
 
+    store, settings = library.store, library.settings
     thumbs = fetch(store, [item.thumb for item in contents.items if item.thumb is not None]) if embed else None
-    text = gallery_page(contents, Addresses(store, path), title=title, made_at=datetime.now(UTC), embedded=thumbs)
+    addresses = Addresses(store, path, settings.url_expiry_s)
+    text = gallery_page(contents, addresses, title=settings.library_url, made_at=datetime.now(UTC), embedded=thumbs)
     # Paths may hold bytes that are no UTF-8.
     _write(path, lambda unfinished: unfinished.write_bytes(text.encode("utf-8", "replace")))
 

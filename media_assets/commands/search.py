@@ -123,7 +123,7 @@ def search(
         request = SearchRequest(text, liked, filters, limit, _how(exact))
         answer = search_library(opened, request, _tell)
         if as_json:
-            print_json(_plain(answer, opened.store))
+            print_json(_plain(answer, opened.store, opened.settings.url_expiry_s))
         else:
             _show(answer)
     except BadRequestError as error:
@@ -190,7 +190,7 @@ def _summary(answer: SearchAnswer) -> str:
     return ", ".join(parts) + "."
 
 
-def _plain(answer: SearchAnswer, store: ObjectStore) -> dict[str, object]:
+def _plain(answer: SearchAnswer, store: ObjectStore, expires_s: int) -> dict[str, object]:
     return {
         "ranked_by": answer.ranked_by,
         "matched": answer.matched,
@@ -199,12 +199,13 @@ def _plain(answer: SearchAnswer, store: ObjectStore) -> dict[str, object]:
         "vectors": answer.vectors.count if answer.vectors else None,
         "index": answer.vectors.index if answer.vectors else None,
         "notes": list(answer.notes),
-        "results": [_plain_hit(hit, store) for hit in answer.hits],
+        "results": [_plain_hit(hit, store, expires_s) for hit in answer.hits],
     }
 
 
-def _plain_hit(hit: Hit, store: ObjectStore) -> dict[str, object]:
+def _plain_hit(hit: Hit, store: ObjectStore, expires_s: int) -> dict[str, object]:
     local = store.local_path(hit.preview) if hit.preview is not None else None
+    signed = store.presigned_url(hit.preview, expires_s) if hit.preview is not None else None
     captured: datetime | None = hit.captured_at
     return {
         "rank": hit.rank,
@@ -216,6 +217,7 @@ def _plain_hit(hit: Hit, store: ObjectStore) -> dict[str, object]:
         "captured_at": captured.isoformat() if captured is not None else None,
         "preview": hit.preview,
         "preview_path": str(local) if local is not None else None,
+        "preview_url": signed,
         "why": [
             {"field": one.field, "value": one.value, "score": one.score, "frame_s": one.frame_s} for one in hit.reasons
         ],

@@ -24,9 +24,6 @@ from media_assets.storage import catalog
 from media_assets.storage.errors import StorageError
 from media_assets.storage.objects import ObjectStore
 
-LINK_EXPIRES_S = 24 * 3600
-"""How long presigned links of a page work, in seconds."""
-
 _FILE_COLUMNS = (
     "media_id", "owner", "source_key", "file_name", "media_type", "format", "width_px", "height_px", "size_bytes",
     "duration_s", "duplicate_of",
@@ -182,13 +179,15 @@ class Addresses:
     Args:
         store: The library.
         page: The file that the addresses are for.
+        expires_s: How long signed addresses work, in seconds.
 
     Attributes:
         origins: Scheme and host of the addresses given so far that are not relative.
-        expire: Whether any of them stops working after :data:`LINK_EXPIRES_S`.
+        expire: Whether any of them stops working after ``expires_s``.
     """
 
-    def __init__(self, store: ObjectStore, page: Path) -> None:
+    def __init__(self, store: ObjectStore, page: Path, expires_s: int) -> None:
+        self.expires_s = expires_s
         self._store = store
         self._folder = page.absolute().parent
         self.origins: set[str] = set()
@@ -204,7 +203,7 @@ class Addresses:
         if local is not None:
             return quote(os.fsencode(os.path.relpath(local, self._folder)))
         published = picture.public_url or self._store.public_url(picture.key)
-        address = published or self._store.presigned_url(picture.key, LINK_EXPIRES_S)
+        address = published or self._store.presigned_url(picture.key, self.expires_s)
         if address is None:
             return None
         if _WEB_ADDRESS.fullmatch(address) is None:  # a table may come from anywhere: no javascript:, no quotes

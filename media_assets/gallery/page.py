@@ -123,7 +123,7 @@ def gallery_page(
         tiles=tiles,
         views=views,
         made_at=made_at.strftime("%Y-%m-%d %H:%M"),
-        note=" Its links work for 24 hours." if addresses.expire else "",
+        note=f" Its links work for {_span(addresses.expires_s)}." if addresses.expire else "",
     )
 
 
@@ -274,3 +274,13 @@ def _facts(item: Item) -> str:
     if item.duplicate_of is not None:
         parts.append(f"the same bytes as {item.duplicate_of}")
     return " · ".join(parts)
+
+
+_UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
+
+
+def _span(seconds: int) -> str:
+    """A time in words, in the largest unit that needs no fraction: "1 hour", "90 minutes"."""
+    unit, length = next(one for one in _UNITS if seconds % one[1] == 0)
+    number = seconds // length
+    return f"{number} {unit}{'' if number == 1 else 's'}"

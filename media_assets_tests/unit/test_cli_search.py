@@ -61,6 +61,7 @@ def test_json_for_programs(call: Call, library: Library) -> None:
     assert only["captured_at"] == "2024-05-20T08:00:00"
     assert only["preview"] == "renditions/clip-6/preview.jpg"
     assert only["preview_path"] == str(Path(library.settings.library_url) / only["preview"])
+    assert only["preview_url"] is None
     assert [(reason["field"], reason["frame_s"]) for reason in only["why"]] == [("embedding", 5.5), ("phash", None)]
 
 

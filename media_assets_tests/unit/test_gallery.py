@@ -302,7 +302,7 @@ def test_an_embedded_page_needs_no_library() -> None:
 
 def test_a_remote_library_is_linked_by_published_addresses_that_are_addresses() -> None:
     store = open_store("memory://", StoreOptions(public_base_url="https://cdn.example/m"))
-    addresses = Addresses(store, Path("page.html"))
+    addresses = Addresses(store, Path("page.html"), 900)
     assert addresses.of(_thumb("renditions/aa/x.jpg")) == "https://cdn.example/m/renditions/aa/x.jpg"
     assert addresses.origins == {"https://cdn.example"}
     assert not addresses.expire
@@ -321,8 +321,21 @@ def test_a_remote_library_is_linked_by_published_addresses_that_are_addresses() 
         made_at=datetime.now(UTC),
     )
     assert "img-src &#x27;self&#x27; file: https://cdn.example data:" in page
-    unreachable = Addresses(open_store("memory://"), Path("page.html"))
+    unreachable = Addresses(open_store("memory://"), Path("page.html"), 900)
     assert unreachable.of(_thumb("renditions/aa/x.jpg")) is None
+
+
+@pytest.mark.parametrize(("expires_s", "said"), [(900, "15 minutes"), (3600, "1 hour"), (86_400, "24 hours")])
+def test_signed_addresses_stop_working_and_the_page_says_when(expires_s: int, said: str) -> None:
+    options = StoreOptions(
+        s3_endpoint_url="http://127.0.0.1:9", s3_region="r", s3_access_key_id="k", s3_secret_access_key="s"
+    )
+    addresses = Addresses(open_store("s3://bucket/library", options), Path("page.html"), expires_s)
+    address = addresses.of(_thumb("renditions/aa/x.jpg")) or ""
+    assert f"X-Amz-Expires={expires_s}" in address.split("&")
+    item = _item(0, thumb=_thumb("renditions/aa/x.jpg"))
+    page = gallery_page(Contents((item,), 1, 0), addresses, title="x", made_at=datetime.now(UTC))
+    assert f"Its links work for {said}." in page
 
 
 def test_a_library_without_files_says_so(make_library: Any) -> None:
