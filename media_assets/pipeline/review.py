@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from media_assets.models.vision_recipe import SAFETY
 from media_assets.pipeline.analysis_recipe import vision_recipe_of
 from media_assets.pipeline.consent import PURPOSE_OF, read_consents
 from media_assets.pipeline.library import Library
 from media_assets.settings import Settings
-from media_assets.storage.objects import ObjectStore
-from media_assets.storage.present_table import read_present
+from media_assets.storage.objects import ObjectInfo, ObjectStore
+from media_assets.storage.present_table import present_folders, read_present
 from media_assets.storage.reviews import ReviewDecision, read_decisions
 
 Decision = Literal["allow", "block", "waiting"]
@@ -159,12 +160,24 @@ def read_gate(library: Library) -> PublicationGate:
     )
 
 
-def read_ratings(store: ObjectStore) -> dict[str, Rating]:
+# Sensors ask every few seconds, and the table seldom changes: it is read again when its objects are others.
+_read: "WeakKeyDictionary[ObjectStore, tuple[list[ObjectInfo], dict[str, Rating]]]" = WeakKeyDictionary()
+
+
+def read_ratings(store: ObjectStore) -> Mapping[str, Rating]:
     """Return the ratings of all files by media id, whether the catalog has absorbed them yet or not.
 
     Raises:
         StorageError: Table ``safety`` cannot be read.
     """
+    objects = [info for folder in present_folders(SAFETY) for info in store.list(folder)]
+    known = _read.get(store)
+    if known is None or known[0] != objects:
+        known = _read[store] = (objects, _ratings(store))
+    return known[1]
+
+
+def _ratings(store: ObjectStore) -> dict[str, Rating]:
     found: dict[str, Rating] = {}
     ranks: dict[str, int] = {}
     columns = ("media_id", "input_version", "level", "score", "frame_s")

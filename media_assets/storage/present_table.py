@@ -54,6 +54,16 @@ def read_present(store: ObjectStore, table: str, columns: Sequence[str]) -> pa.T
     raise CatalogError(f"A current file of table {table} is gone. Materialize the asset `catalog` to rebuild it.")
 
 
+def present_folders(table: str) -> tuple[str, str]:
+    """Return the folders of everything that :func:`read_present` reads: parts, and current files.
+
+    Raises:
+        ValueError: ``table`` is not the name of a table.
+    """
+    parts = keys.part_key(table, "1970-01", "any", 0).split("/month=")[0]
+    return parts, keys.catalog_manifest_key(table).rpartition("/")[0]
+
+
 def _month(store: ObjectStore, table: Table, month: str, columns: Sequence[str]) -> pa.Table:
     split = [table.split[0]] if table.split is not None else []
     names = list(dict.fromkeys([*_NEEDED, *table.key, *split, *columns]))

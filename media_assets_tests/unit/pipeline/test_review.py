@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from media_assets.pipeline import review
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.review import read_gate, read_ratings
 from media_assets.pipeline.review_queue import ReviewError, decide, review_items
@@ -82,6 +83,21 @@ def test_ratings_count_before_and_after_a_compaction_and_are_gone_with_their_row
     analysed.write("safety", {SEEN: []})
     assert read_present(library.store, "safety", ["media_id"]).num_rows == 0
     assert read_gate(library).decision(ID, "v1") == "waiting"
+
+
+def test_ratings_are_read_once_until_the_table_changes(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    analysed = Analysed(library)
+    rated(analysed, SEEN, "v1", (None, 0.9))
+    first = read_ratings(library.store)
+    read = []
+    monkeypatch.setattr(review, "read_present", lambda *call: read.append(call) or read_present(*call))
+    assert read_ratings(library.store) is first
+    assert not read
+    rated(analysed, SEEN, "v1", (None, 0.1))
+    assert read_ratings(library.store)[ID].level == "harmless"
+    library.compact()
+    assert read_ratings(library.store)[ID].level == "harmless"
+    assert len(read) == 2
 
 
 @pytest.mark.parametrize("rule", ["block", "queue", "allow"])
