@@ -26,6 +26,7 @@ from media_assets.pipeline.liveness import this_process
 from media_assets.pipeline.revocation.apply import ConsentReport
 from media_assets.storage.ledger_engine import full_disk_message
 from media_assets.storage.ledger_schema import Batch, MediaEntry
+from media_assets.storage.private_text import keep_logs_private
 
 _CAUSE = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b.*:")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -42,6 +43,7 @@ class HeadlessRunner:
         self._library = library
         self._instance = dg.DagsterInstance.get()
         self._definitions = build_definitions(library=library)
+        keep_logs_private()
         # Failures are reported by the command; Ctrl-C inside a connection's clean-up is no news for the user.
         for name in ("dagster", "sqlalchemy.pool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
