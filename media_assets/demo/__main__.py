@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -19,13 +20,16 @@ from media_assets.demo.sample_library import SampleFile, build_sample_library
 from media_assets.pipeline.analysis_recipe import vision_recipe_of
 from media_assets.pipeline.assets import ANALYZE_ASSETS, REJECTED_TABLE
 from media_assets.pipeline.library import Library
+from media_assets.pipeline.sharing_selection import files_to_share
 from media_assets.service import Service, ServiceError
 from media_assets.settings import Settings
 from media_assets.storage import catalog
+from media_assets.storage.consents import ConsentRecord, record_consent
 from media_assets.storage.query import run_query
 
 _MARKER = ".media_assets_demo"
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 480.0
+_PUBLISHER = "bob"  # lets copies be made that may leave the library; nobody else does
 _QUERY = """\
 select f.owner, f.file_name, f.format, f.width_px || ' x ' || f.height_px as size_px,
        m.captured_at_local, m.utc_offset_minutes, m.camera_model, m.place_city, m.place_country_code as country,
@@ -40,6 +44,10 @@ select f.owner, f.file_name, any_value(s.caption) as caption, round(any_value(a.
 from files f left join scenes s on s.media_id = f.media_id and s.rank = 1 left join appearance a on a.media_id =
 f.media_id
 group by all order by f.owner, f.file_name"""
+
+_SHARED = """\
+select f.file_name, s.state, s.faces_covered, s.faces_left, s.tags_left, s.rounds, s.path
+from shareable s join files f using (media_id) order by f.file_name"""
 
 
 @click.command()
@@ -58,6 +66,17 @@ def main(folder: Path) -> None:
     settings = Settings.load(library=str(library_dir))
     library = Library(settings)
     library.ensure_inbox()
+    record_consent(
+        library.store,
+        ConsentRecord(
+            owner=_PUBLISHER,
+            purpose="publication",
+            granted=True,
+            recorded_by="demo",
+            recorded_at=datetime.now(UTC),
+            note="The sample photos are free to use.",
+        ),
+    )
     try:
         console.print("[bold]2.[/bold] Starting a Dagster daemon and code server (SQLite instance, local folder) ...")
         with Service(settings) as service:
@@ -114,12 +133,13 @@ def _wait(library: Library, service: Service, expected: int) -> None:
             done = counts.get("accepted", 0) + counts.get("rejected", 0)
             progress.update(task, completed=done)
             is_ingested = done == expected and not library.ledger.unfinished(1)
-            if is_ingested and not library.ledger.unanalyzed(assets) and not library.pending_parts():
+            is_analyzed = is_ingested and not library.ledger.unanalyzed(assets) and not library.pending_parts()
+            if is_analyzed and not files_to_share(library, never_tried=True):
                 return
             if time.monotonic() > deadline:
                 raise ServiceError(
                     f"Only {done} of {expected} files were processed, and {len(library.ledger.unanalyzed(assets))} not "
-                    f"analysed, in {_TIMEOUT_S:.0f} s. The logs in {service.log_dir} say why."
+                    f"analysed or covered, in {_TIMEOUT_S:.0f} s. The logs in {service.log_dir} say why."
                 )
             time.sleep(0.5)
 
@@ -146,6 +166,8 @@ def _show(library: Library, settings: Settings, samples: Sequence[SampleFile]) -
     _print_query(library, settings, _QUERY)
     console.print("\nWhat is to be seen in them:", style="bold")
     _print_query(library, settings, _SEEN)
+    console.print(f"\nCopies that may leave the library, of {_PUBLISHER}, who consented:", style="bold")
+    _print_query(library, settings, _SHARED)
     return wrong
 
 
