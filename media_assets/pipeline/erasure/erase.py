@@ -21,6 +21,7 @@ from media_assets.pipeline.erasure.proof import search, take_pieces
 from media_assets.pipeline.erasure.rows import erase_rows
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import is_dead_holder, new_holder
+from media_assets.storage.consents import publish_records
 from media_assets.storage.erasure_records import Certificate, ErasurePlan, complete, now, write_plan
 from media_assets.storage.ledger_refusals import refusal_mark
 
@@ -117,6 +118,8 @@ def erase(
         _add(library, plan, counts, {f"{name}_documents": n for name, n in erase_documents(store, plan).items()})
         on_step("rows")
         _add(library, plan, counts, {f"rows_{table}": n for table, n in erase_rows(store, plan).items()})
+        if plan.owner is not None:
+            publish_records(store)  # the register is shown without the name
         on_step("derived files")
         derived = forget_derived(library, pieces, names, orchestrator.knows_run)
         _add(library, plan, counts, {"derived_files": derived})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from media_assets.pipeline.erasure.local_files import files_of
 from media_assets.pipeline.erasure.rows import all_rows, selected
@@ -110,7 +111,7 @@ def search(
         for key, data in all_rows(library.store, table):
             proof.searched["rows"] += data.num_rows
             is_named = any(telling.find(text) for text in _texts(data))
-            if is_named or any(selected(data, plan.media_ids, plan.owner).to_pylist()):
+            if is_named or pc.any(selected(data, plan.media_ids, plan.owner)).as_py():
                 proof.left.append(key)
     proof.left += [f"ledger/{name}" for name in library.ledger.tables_naming(telling, plan.owner)]
     for path in sorted({file for place in places for file in files_of(place)}):

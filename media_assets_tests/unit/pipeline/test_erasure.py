@@ -18,7 +18,7 @@ from media_assets.pipeline.erasure.refusals import lift_refusals, restore_refusa
 from media_assets.pipeline.erasure.rows import all_rows
 from media_assets.pipeline.library import Library
 from media_assets.storage import catalog, keys
-from media_assets.storage.consents import ConsentRecord, read_records, record_consent
+from media_assets.storage.consents import ConsentRecord, publish_records, read_records, record_consent
 from media_assets.storage.erasure_records import Certificate, ErasurePlan, certificates, open_plans
 from media_assets.storage.people_edits import FaceReference, PeopleEdit, read_edits, record_edit
 from media_assets.storage.schemas import TABLES
@@ -252,6 +252,7 @@ def test_edits_reviews_and_consents_go_or_lose_the_name(processed: Library) -> N
     said = ConsentRecord(owner="alice", purpose="faces", granted=True, recorded_by="Alice S.", recorded_at=AT, note="x")
     record_consent(store, said)
     record_consent(store, said.model_copy(update={"owner": "bob", "recorded_by": "clerk"}))
+    publish_records(store)
     for key in (ALICE, BOB):
         store.put_bytes(keys.review_key(keys.owner_of(key), keys.media_id(key), AT, "0" * 8), b"{}")
     certificate = erased(processed, owner="alice")
@@ -261,6 +262,8 @@ def test_edits_reviews_and_consents_go_or_lose_the_name(processed: Library) -> N
     assert set(by_owner) == {owner_pseudonym("alice"), "bob"}
     kept = by_owner[owner_pseudonym("alice")]
     assert (kept.purpose, kept.granted, kept.note, kept.recorded_by) == ("faces", True, None, owner_pseudonym("alice"))
+    shown = {one["owner"] for one in current(processed, "consents")}
+    assert shown == set(by_owner)
     assert len(list(store.list(keys.REVIEWS_FOLDER))) == 1
     assert certificate.kept["consents_without_name"] == 1
     assert certificate.erased["people_edits_documents"] == 3
