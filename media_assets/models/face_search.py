@@ -5,7 +5,7 @@ face too many costs a patch and a face too few costs a person; the analysis, whi
 ``face_detection``. Must not: cover, decode.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -41,7 +41,7 @@ _LONGEST_PX: dict[Care, tuple[int, ...]] = {
     "cover": (512, 1120, 1920),
     "proof": (384, 800, 1500, 2240),
 }
-_MOST_ENLARGED = 3.0
+_MOST_ENLARGED, _ENLARGED_TO_PX = 3.0, 2240
 _TILE_PX, _TILE_STEP_PX = 1280, 1088  # tiles share more than the largest face that only they would find
 _TILED_FROM_PX = 2600  # longer sides: what is 10 px in the picture is 7 px in its largest view
 _MOST_TILES = 48
@@ -57,11 +57,12 @@ _MTCNN_EFFORT = Effort(
 )
 _TURNS_DEG = (-35.0, 35.0, 90.0, -90.0, 180.0)
 _TURNED_PX = 960
-# A large face is seen surely at one size or another; cups, flowers, dogs and walls are not. (Share of the longer side
-# of the picture from which it holds, least score of YuNet, least score of MTCNN.)
-_LARGE = ((0.25, 0.6, 0.85), (0.12, 0.5, 0.8))
+# A large face is seen surely, or in two views; cups, flowers, dogs and walls look like one in a single view.
+_LARGE_SHARE = 0.12  # of the longer side of the picture
+_SURE, _AGREED = 0.8, 0.45  # scores of a large face that was seen in one view, and in each of two
 _SAME = 0.4  # intersection over the smaller box at which two findings are one face
 _LEAST_PX = 4.0
+_BESIDE = 0.02  # of a side of the picture
 
 
 @dataclass(frozen=True)
@@ -105,26 +106,35 @@ class FaceSearch:
                 several sizes, tiles of large ones, one mirrored view; ``proof`` for their copies: other sizes, lower
                 scores, also turned.
         """
-        found = [face for face in self._seen(picture, care) if _is_plausible(face, picture)]
-        return _each_once(found)
+        views = [[face for face in view if _is_inside(face, picture)] for view in self._seen(picture, care)]
+        large_px = _LARGE_SHARE * max(picture.shape[:2])
+        return _each_once(
+            face
+            for number, view in enumerate(views)
+            for face in view
+            if _side(face) < large_px
+            or face.score >= _SURE
+            or _is_confirmed(face, views[:number] + views[number + 1 :])
+        )
 
-    def _seen(self, picture: Picture, care: Care) -> Iterator[FoundFace]:
+    def _seen(self, picture: Picture, care: Care) -> "Iterator[Iterator[FoundFace]]":
+        """Yield what is found in each view."""
         least = _LEAST_SCORE[care]
         for net in self._yunets:
             for view in _whole_views(picture, _LONGEST_PX[care]):
-                yield from _found(net.name, net.find(view.pixels), view, least)
+                yield _found(net.name, net.find(view.pixels), view, least)
             if care in _OF_FRAMES:
                 continue
             for view in (*_tiles(picture), _mirrored(picture, _LONGEST_PX[care][1])):
-                yield from _found(net.name, net.find(view.pixels), view, least)
+                yield _found(net.name, net.find(view.pixels), view, least)
         if care == "quick":
             return
-        yield from self._seen_by_mtcnn(picture, care)
+        yield self._seen_by_mtcnn(picture, care)
         if care == "proof":
             for degrees in _TURNS_DEG:
                 view = _turned(picture, degrees)
                 # The detectors are trained on upright faces: what they see in a turned picture must be surer.
-                yield from _found(self._yunets[0].name, self._yunets[0].find(view.pixels), view, 0.45)
+                yield _found(self._yunets[0].name, self._yunets[0].find(view.pixels), view, 0.45)
 
     def _seen_by_mtcnn(self, picture: Picture, care: Care) -> Iterator[FoundFace]:
         view = next(_whole_views(picture, (_MTCNN_LONGEST_PX[care],)))
@@ -133,7 +143,7 @@ class FaceSearch:
         if len(rows):
             again = self._mtcnn.look_again(view.pixels, rows, 1.2)
             rows[:, 4] = (rows[:, 4] + again) / 2
-        yield from _found(DETECTORS[1], rows, view, _MTCNN_LEAST[care])
+        return _found(DETECTORS[1], rows, view, _MTCNN_LEAST[care])
 
 
 @cache
@@ -181,7 +191,7 @@ def _whole_views(picture: Picture, sizes: Sequence[int]) -> Iterator[_View]:
     longest = max(picture.shape[:2])
     done: set[tuple[int, ...]] = set()
     for size in sizes:
-        scaled = _scaled(picture, min(size / longest, _MOST_ENLARGED, max(1.0, 1120 / longest)))
+        scaled = _scaled(picture, min(size / longest, _MOST_ENLARGED, max(1.0, _ENLARGED_TO_PX / longest)))
         if scaled.shape not in done:
             done.add(scaled.shape)
             yield _View(scaled, _back(picture, scaled))
@@ -263,22 +273,30 @@ def _upright(corners: Any) -> BoxPx:
     return x - float(width) / 2, y - float(height) / 2, x + float(width) / 2, y + float(height) / 2
 
 
-def _is_plausible(face: FoundFace, picture: Picture) -> bool:
-    """Tell whether a finding may be a face: in the picture, and not a doubtful one that fills much of it."""
+def _is_inside(face: FoundFace, picture: Picture) -> bool:
+    """Tell whether the middle of a finding lies in the picture, or nearly, and it is large enough to show anything."""
     height, width = picture.shape[:2]
-    x_min, y_min, x_max, y_max = face.box
-    middle_x, middle_y = (x_min + x_max) / 2, (y_min + y_max) / 2
-    side = max(x_max - x_min, y_max - y_min)
-    if side < _LEAST_PX or not (
-        -0.02 * width <= middle_x <= 1.02 * width and -0.02 * height <= middle_y <= 1.02 * height
-    ):
-        return False
-    share = side / max(height, width)
-    needed = next((scores for least, *scores in _LARGE if share >= least), (0.0, 0.0))
-    return face.score >= needed[face.source == DETECTORS[1]]
+    x, y = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
+    is_near = -_BESIDE * width <= x <= (1 + _BESIDE) * width and -_BESIDE * height <= y <= (1 + _BESIDE) * height
+    return is_near and _side(face) >= _LEAST_PX
 
 
-def _each_once(found: Sequence[FoundFace]) -> list[FoundFace]:
+def _is_confirmed(face: FoundFace, others: Sequence[Sequence[FoundFace]]) -> bool:
+    """Tell whether a face was seen in the same place, about as large, in another view."""
+    return face.score >= _AGREED and any(
+        other.score >= _AGREED
+        and _shared(face.box, other.box) >= _SAME
+        and 0.5 < _area(face.box) / max(1e-6, _area(other.box)) < 2
+        for view in others
+        for other in view
+    )
+
+
+def _side(face: FoundFace) -> float:
+    return max(face.box[2] - face.box[0], face.box[3] - face.box[1])
+
+
+def _each_once(found: Iterable[FoundFace]) -> list[FoundFace]:
     """Return the surest findings, and of the others those that cover another place or a much larger one."""
     kept: list[FoundFace] = []
     for face in sorted(found, key=lambda one: -one.score):

