@@ -158,8 +158,13 @@ class SharingPool:
             answer = child.ask(message, timeout_s, stall_s=stall_s, on_progress=on_progress)
         except TimeoutError:
             self._children.discard(child)
-            name = "share_timeout_s" if task.is_video else "analysis_timeout_s"
-            return Covered(error=f"Covering took longer than {timeout_s:.0f} s. Raise the setting {name}.")
+            said = f"Covering took longer than {timeout_s:.0f} s. Raise the setting analysis_timeout_s."
+            if task.is_video:
+                said = (
+                    f"Covering took longer than {timeout_s:.0f} s, or {self._timeout_s:.0f} s without progress. Raise the "
+                    "setting share_timeout_s or analysis_timeout_s."
+                )
+            return Covered(error=said)
         except (ValueError, OSError):
             self._children.discard(child)
             return Covered(error="The process that covers faces gave an answer that makes no sense.")
