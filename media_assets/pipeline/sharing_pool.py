@@ -161,8 +161,8 @@ class SharingPool:
             said = f"Covering took longer than {timeout_s:.0f} s. Raise the setting analysis_timeout_s."
             if task.is_video:
                 said = (
-                    f"Covering took longer than {timeout_s:.0f} s, or {self._timeout_s:.0f} s without progress. Raise the "
-                    "setting share_timeout_s or analysis_timeout_s."
+                    f"Covering took longer than {timeout_s:.0f} s, or {self._timeout_s:.0f} s without progress. Raise "
+                    "the setting share_timeout_s or analysis_timeout_s."
                 )
             return Covered(error=said)
         except (ValueError, OSError):

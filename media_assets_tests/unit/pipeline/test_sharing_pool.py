@@ -166,7 +166,7 @@ def test_files_that_cannot_be_read_and_models_that_are_missing_are_told_apart(co
 def test_videos_have_more_time_and_say_so(cover: Callable[..., Covered]) -> None:
     found = cover(lambda message: TimeoutError(), is_video=True)
     assert found.error is not None
-    assert found.error.startswith("Covering took longer than 50 s, or 5 s without progress. Raise the setting share")
+    assert found.error.startswith("Covering took longer than 50 s, or 5 s without progress. Raise the setting share_")
 
 
 def test_a_real_process_is_confined_as_decoders_are_and_names_what_it_cannot_read(tmp_path: Path) -> None:
