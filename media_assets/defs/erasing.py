@@ -33,7 +33,7 @@ from sqlalchemy.engine import Connection
 
 from media_assets.defs.orphans import RUNS_IN_PROGRESS
 from media_assets.defs.partitions import PARTITIONS_NAME, remove_partitions
-from media_assets.storage.database_space import give_back_space, vacuum_file
+from media_assets.storage.database_space import give_back_space, statistics_naming, vacuum_file
 from media_assets.storage.traces import Needles
 
 ERASED = "erased-000000000000"
@@ -143,7 +143,8 @@ def find_names(instance: dg.DagsterInstance, names: Iterable[str]) -> list[str]:
     found: set[str] = set()
     for connect, metadata in _databases(instance):
         with connect as connection:
-            found |= {f"dagster/{name}" for name in redaction.tables_with(connection, metadata.sorted_tables)}
+            tables = redaction.tables_with(connection, metadata.sorted_tables)
+            found |= {f"dagster/{name}" for name in (*tables, *statistics_naming(connection, redaction.needles))}
     for path in shard_paths(storage):
         with shard_connection(storage, path) as connection:
             tables = redaction.tables_with(connection, [SqlEventLogStorageTable])
@@ -192,18 +193,18 @@ class _Redaction:
 
     def __init__(self, names: Iterable[str]) -> None:
         forms = {form for name in names if name for form in _forms(name)}
-        self._needles = Needles(form.encode("utf-8", "surrogatepass") for form in forms)
+        self.needles = Needles(form.encode("utf-8", "surrogatepass") for form in forms)
 
     def is_in(self, value: object) -> bool:
         """Return whether a text names one of them."""
         if isinstance(value, bytes):
-            return bool(self._needles.find(value))
-        return isinstance(value, str) and bool(self._needles.find(value.encode("utf-8", "surrogatepass")))
+            return bool(self.needles.find(value))
+        return isinstance(value, str) and bool(self.needles.find(value.encode("utf-8", "surrogatepass")))
 
     def replaced(self, text: str) -> str:
         """Return the text without the names, the longest first: one may contain another."""
         found = {
-            one.decode("utf-8", "surrogatepass") for one in self._needles.find(text.encode("utf-8", "surrogatepass"))
+            one.decode("utf-8", "surrogatepass") for one in self.needles.find(text.encode("utf-8", "surrogatepass"))
         }
         for form in sorted(found, key=len, reverse=True):
             text = text.replace(form, ERASED)

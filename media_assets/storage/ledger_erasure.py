@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from media_assets.storage import keys
 from media_assets.storage import ledger_schema as schema
-from media_assets.storage.database_space import give_back_space
+from media_assets.storage.database_space import give_back_space, statistics_naming
 from media_assets.storage.errors import LedgerError
 from media_assets.storage.ledger_deaths import death, suspect
 from media_assets.storage.ledger_departures import departed_batch
@@ -162,7 +162,7 @@ class ErasureLedger(RefusalLedger):
                     if is_owners or needles.find(text.encode("utf-8", "surrogatepass")):
                         found.append(name)
                         break
-        return found
+            return [*found, *statistics_naming(connection, needles)]
 
     def knows_content(self, sha256: str) -> bool:
         """Return whether a file that is known has these bytes, or brought them once."""

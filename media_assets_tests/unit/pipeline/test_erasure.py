@@ -337,6 +337,29 @@ def test_uploads_that_were_moved_out_are_found(
     assert (done / ALICE).is_file()
 
 
+def test_files_of_state_are_deleted_or_lose_the_name(processed: Library) -> None:
+    state = processed.settings.state_dir
+    (scratch,) = [processed.store.scratch_dir()]
+    line = f"cannot read {ALICE} ({keys.media_id(ALICE)}), but {BOB}\n"
+    contents = {
+        state / "service-logs" / "daemon.log": line.encode(),
+        state / "search-index" / "model" / "segment.arrow": b"vectors",
+        state / "query-cache" / "copy.parquet": b"rows",
+        scratch / "0123-run-01234567" / "half-written.bmp": FILES[ALICE],
+        state / "my-own-notes.txt": line.encode(),
+    }
+    for path, content in contents.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    certificate = erased(processed, owner="alice")
+    log, *gone, own = contents
+    hidden = line.replace(ALICE, "x" * len(ALICE)).replace(keys.media_id(ALICE), "x" * len(keys.media_id(ALICE)))
+    assert log.read_text() == hidden
+    assert [path for path in gone if path.exists()] == []
+    assert own.read_bytes() == line.encode()  # what somebody else has put there is his
+    assert (certificate.erased["log_files"], certificate.erased["derived_files"]) == (1, 3)
+
+
 def test_one_erasure_at_a_time(processed: Library) -> None:
     plan = make_plan(processed, Target(owner="alice"))
     with processed.ledger.lease("catalog", "somebody else"), pytest.raises(ErasureLeaseError, match="catalog"):
