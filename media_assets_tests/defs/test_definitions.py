@@ -76,7 +76,7 @@ def test_what_the_code_location_consists_of() -> None:
         ("thumbnails", "dimensions_match"),
     ]
     jobs = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert jobs == {"ingest_job", "analyze_job", "protect_job", "groups_job", "catalog_job"}
+    assert jobs == {"ingest_job", "analyze_job", "protect_job", "groups_job", "catalog_job", "privacy_job"}
     assert {
         sensor.name: (
             sensor.job_name if sensor.targets else None,
@@ -88,6 +88,7 @@ def test_what_the_code_location_consists_of() -> None:
     } == {
         "analysis_sensor": ("analyze_job", 10, dg.DefaultSensorStatus.RUNNING),
         "protect_sensor": ("protect_job", 10, dg.DefaultSensorStatus.RUNNING),
+        "privacy_sensor": ("privacy_job", 30, dg.DefaultSensorStatus.RUNNING),
         "groups_sensor": ("groups_job", 10, dg.DefaultSensorStatus.RUNNING),
         "states_sensor": (None, 30, dg.DefaultSensorStatus.RUNNING),
         "departures_sensor": (None, 10, dg.DefaultSensorStatus.STOPPED),
