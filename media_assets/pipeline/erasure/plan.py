@@ -1,7 +1,9 @@
 """Deciding what an erasure erases: files, sidecars, bytes, objects, and what stays because others have it too."""
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from media_assets.pipeline.derived_tables import compact_tables
 from media_assets.pipeline.erasure.rows import RowFacts, facts_of, versions_of_others
@@ -158,4 +160,7 @@ def names_of(plan: ErasurePlan, others: Collection[str]) -> list[str]:
     telling = [key for key in plan.source_keys if len(key) >= 5 and ("/" in key or "." in key)]
     encoded = {key.encode("utf-8", "surrogatepass"): key for key in telling}
     rest = "\n".join(others).encode("utf-8", "surrogatepass")
-    return sorted(names | {encoded[one] for one in distinct(list(encoded), iter([rest]))})
+    found = {encoded[one] for one in distinct(list(encoded), iter([rest]))}
+    # As JSON and addresses write them.
+    forms = {json.dumps(key)[1:-1] for key in found} | {quote(key, errors="surrogatepass") for key in found}
+    return sorted(names | found | forms)

@@ -13,13 +13,14 @@ from media_assets.pipeline.erasure.documents import owner_pseudonym
 from media_assets.pipeline.erasure.erase import ErasureIncompleteError, ErasureLeaseError, erase
 from media_assets.pipeline.erasure.local_files import state_of
 from media_assets.pipeline.erasure.objects import RULES
-from media_assets.pipeline.erasure.plan import Target, UnknownTargetError, make_plan
+from media_assets.pipeline.erasure.plan import Target, UnknownTargetError, make_plan, names_of
 from media_assets.pipeline.erasure.refusals import lift_refusals, restore_refusals
 from media_assets.pipeline.erasure.rows import all_rows
 from media_assets.pipeline.library import Library
 from media_assets.storage import catalog, keys
 from media_assets.storage.consents import ConsentRecord, publish_records, read_records, record_consent
 from media_assets.storage.erasure_records import Certificate, ErasurePlan, certificates, open_plans
+from media_assets.storage.ledger_copies import SharedCopy
 from media_assets.storage.people_edits import FaceReference, PeopleEdit, read_edits, record_edit
 from media_assets.storage.schemas import TABLES
 from media_assets.storage.tables import PartWriter
@@ -335,6 +336,32 @@ def test_uploads_that_were_moved_out_are_found(
     certificate = run(library, plan)
     assert certificate.kept["uploads_left_in_inbox"] == 1
     assert (done / ALICE).is_file()
+
+
+def test_copies_that_may_leave_the_library_go(processed: Library) -> None:
+    published = {}
+    for key in (ALICE, BOB):
+        entry = processed.ledger.entries([keys.media_id(key)])[keys.media_id(key)]
+        path = keys.shareable_key(entry.owner, keys.media_id(key)[-12:].rjust(32, "0"), "picture.jpg")
+        processed.store.put_bytes(path, b"a copy")
+        values = {"media_id": entry.media_id, "owner": entry.owner, "month": entry.month, "input_version": "f" * 64}
+        processed.ledger.record_copies([SharedCopy(path=path, state="published", holder="", at=AT, **values)])
+        published[key] = path
+    certificate = erased(processed, media_ids=(ALICE,))
+    assert certificate.erased["shareable"] == 1
+    assert [info.key for info in processed.store.list(keys.SHAREABLE_FOLDER)] == [published[BOB]]
+    assert [copy.path for copy in processed.ledger.copies()] == [published[BOB]]
+
+
+def test_names_are_searched_for_as_others_write_them_too(library: Library, drop: Drop, ingest: Ingest) -> None:
+    drop({"ann/Früh stück.bmp": bmp(5), "ann/Früh stück.bmp.bmp": bmp(6), "bob/x.bmp": bmp(7)})
+    ingest(library)
+    plan = make_plan(library, Target(media_ids=("bob/x.bmp", "ann/Früh stück.bmp.bmp")))
+    names = names_of(plan, ["ann/Früh stück.bmp"])
+    assert {"bob/x.bmp", "ann/Fr\\u00fch st\\u00fcck.bmp.bmp", "ann/Fr%C3%BCh%20st%C3%BCck.bmp.bmp"} <= set(names)
+    # What is part of the name of a file that stays tells nothing.
+    plan = make_plan(library, Target(media_ids=("ann/Früh stück.bmp",)))
+    assert not [name for name in names_of(plan, ["ann/Früh stück.bmp.bmp", "bob/x.bmp"]) if "bmp" in name]
 
 
 def test_files_of_state_are_deleted_or_lose_the_name(processed: Library) -> None:
