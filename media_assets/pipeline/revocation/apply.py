@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from media_assets.models.vision_recipe import FACES
 from media_assets.pipeline.assets import ANALYZE_ASSETS, METADATA, RECOGNIZED, SHAREABLE, UNLOCATED
 from media_assets.pipeline.consent import PURPOSE_OF, Consents, read_consents
+from media_assets.pipeline.derived_tables import compact_tables
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.liveness import is_dead_holder, new_holder
 from media_assets.pipeline.recipe import recipe_of
@@ -22,7 +23,7 @@ from media_assets.pipeline.revocation.row_edits import RULES
 from media_assets.pipeline.search.search import INDEX_FOLDER
 from media_assets.pipeline.selection import RunIdentity
 from media_assets.pipeline.sharing_withdrawal import withdraw_copies
-from media_assets.pipeline.skips import NO_CONSENT, PEOPLE, clear_skips, write_skips
+from media_assets.pipeline.skips import NO_CONSENT, PEOPLE, SKIPPED, clear_skips, write_skips
 from media_assets.storage.catalog_editing import edit_current
 from media_assets.storage.consents import publish_records
 from media_assets.storage.ledger_schema import MediaEntry, Outcome, ResultVersion
@@ -95,6 +96,7 @@ def apply_consents(
     _forget_local_indexes(library)
     for asset in (*ANALYZE_ASSETS, METADATA, SHAREABLE):
         _settle_results(library, consents, owners, asset, run_id, forget_events, report)
+    compact_tables(library, [SKIPPED])  # so that the reasons are seen as soon as the rows are gone
     report.is_settled = settled_before and is_settled()
     if report.is_settled:
         versions = {owner_mark(one): consents.version_of(one) for one in owners}
