@@ -41,7 +41,7 @@ def _original(outcome: FileOutcome, previews: UiPreviews) -> Mapping[str, dg.Met
         metadata["duration_s"] = dg.MetadataValue.float(round(facts.duration_s, 3))
     if outcome.duplicate_of is not None:
         metadata["duplicate_of"] = dg.MetadataValue.text(outcome.duplicate_of)
-    if outcome.result.warnings:
+    if outcome.result.warnings and previews.names:  # they can name a sidecar
         metadata["warnings"] = dg.MetadataValue.md("\n".join(f"- `{line}`" for line in outcome.result.warnings[:20]))
     return metadata
 
