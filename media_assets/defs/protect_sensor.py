@@ -19,9 +19,10 @@ from media_assets.pipeline.assets import SHAREABLE
 from media_assets.pipeline.intake import contiguous_ranges
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.requests import backoff
-from media_assets.pipeline.sharing_selection import files_to_share, read_rules
+from media_assets.pipeline.sharing_selection import due_files, read_rules
 from media_assets.pipeline.sharing_skips import note_denied
 from media_assets.pipeline.sharing_withdrawal import withdraw_copies
+from media_assets.settings import SettingsError
 
 # Ranges that one tick asks for; the queue starts one at a time (``dagster.yaml``).
 _RUNS_PER_TICK = 8
@@ -58,18 +59,17 @@ def protect_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
             if context.instance.get_run_records(filters, limit=1):
                 return dg.SensorResult(skip_reason=said + doing)
         # A file that cannot be covered must not hold up the others.
-        due = files_to_share(library, never_tried=True, rules=rules)
-        if not due:
-            due = files_to_share(library, rules=rules)
-            if not due:
-                return dg.SensorResult(skip_reason=said + "Everything that may be shared has a copy.")
-            now = datetime.now(UTC)
-            retry_at = _retry_at(context.instance, now)
-            if now < retry_at:
-                again = retry_at.isoformat(timespec="seconds")
-                return dg.SensorResult(skip_reason=f"{said}{len(due)} copies failed; tried again at {again}.")
-    except ModelError as error:
+        found = due_files(library, rules)
+    except (ModelError, SettingsError) as error:
         raise failure_of(error) from None
+    due = found.fresh or found.failed
+    if not due:
+        return dg.SensorResult(skip_reason=said + "Everything that may be shared has a copy.")
+    now = datetime.now(UTC)
+    retry_at = now if found.fresh else _retry_at(context.instance, now)
+    if now < retry_at:
+        again = retry_at.isoformat(timespec="seconds")
+        return dg.SensorResult(skip_reason=f"{said}{len(due)} copies failed; tried again at {again}.")
     lacking = {media_id: {SHAREABLE} for media_id in due}
     ranges = contiguous_ranges(lacking, partition_order(context.instance), library.settings.batch_max_files)
     requests = [

@@ -250,6 +250,10 @@ class _Flusher:
         published = [one.key for one in outcomes if one.key is not None]
         if published:
             library.ledger.publish_copies(published)
+            # An erasure may have forgotten them meanwhile: nobody would ever take them back.
+            known = {one.path for one in library.ledger.copies(one.media_id for one in outcomes)}
+            for key in set(published) - known:
+                library.store.delete(key)
         if any(one.state is not None for one in outcomes):
             # What was replaced, and what somebody has forbidden since it was stored.
             withdraw_copies(library, among={one.media_id for one in outcomes})

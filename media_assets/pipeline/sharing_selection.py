@@ -30,8 +30,8 @@ from media_assets.storage.ledger_copies import SharedCopy, ShareRow
 _UNKNOWN = (None, NO_CONSENT)
 """Versions of faces and texts that were not looked for."""
 
-_ABANDONED_AFTER = timedelta(days=1)
-"""Age of a copy whose run gave no word of it, where nobody can tell whether the process still lives."""
+_ABANDONED_AFTER = timedelta(hours=1)
+"""Age of a copy that is being stored, after which it is given up where nobody can tell whether the process lives."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class SharingRules:
 
     def __init__(self, recipe: Recipe, consents: Consents, gate: PublicationGate) -> None:
         self._recipe = recipe
+        self._code_version = code_version(SHAREABLE, recipe)
         self._consents = consents
         self._gate = gate
 
@@ -80,8 +81,13 @@ class SharingRules:
         tells = recipe.sharing.location != "none" and self._consents.allows(row.owner, "location")
         made_of = hashlib.sha256(json.dumps([row.faces, row.texts]).encode()).hexdigest()[:8]
         policy = reason or ("allow+location" if tells else "allow")
-        version = f"{code_version(SHAREABLE, recipe)}.{made_of}+{policy}"
+        version = f"{self._code_version}.{made_of}+{policy}"
         return Verdict("withheld" if reason else "published", reason, version, tells)
+
+    def held_back(self, row: ShareRow) -> str | None:
+        """Return why what a file shows must not be public, as a code; ``None``: it may."""
+        decision = self._gate.decision(row.media_id, row.sha256)
+        return {"block": REVIEW_BLOCKED, "waiting": REVIEW_WAITING, "allow": None}[decision]
 
     def _hindrance(self, row: ShareRow) -> tuple[str | None, bool]:
         """Return why there will be no copy, and whether the file is ready for a decision at all."""
@@ -92,12 +98,8 @@ class SharingRules:
         reads = vision.is_on(TEXTS) and consents.allows(row.owner, "text")
         if row.texts in _UNKNOWN and reads:
             return None, False
-        decision = self._gate.decision(row.media_id, row.sha256)
-        if decision == "block":
-            return REVIEW_BLOCKED, True
-        if decision == "waiting":
-            return REVIEW_WAITING, True
-        return (TEXTS_NOT_READ if sharing.cover_texts and not reads else None), True
+        unread = TEXTS_NOT_READ if sharing.cover_texts and not reads else None
+        return self.held_back(row) or unread, True
 
 
 def read_rules(library: Library, recipe: Recipe | None = None) -> SharingRules:
@@ -105,6 +107,7 @@ def read_rules(library: Library, recipe: Recipe | None = None) -> SharingRules:
 
     Raises:
         StorageError: The register of consents or the reviews cannot be read.
+        SettingsError: The policy file is not usable.
         ModelError: The settings name a model that does not exist.
     """
     return SharingRules(recipe or recipe_of(library.settings), read_consents(library), read_gate(library))
@@ -115,60 +118,75 @@ def _policy(version: str | None) -> str:
     return "" if version is None else version.partition("+")[2] or version
 
 
-def _is_due(row: ShareRow, verdict: Verdict, *, never_tried: bool) -> bool:
+def _is_due(row: ShareRow, verdict: Verdict) -> bool:
     """Whether a file is taken up without being asked: no result yet, or another decision than then."""
     if verdict.state is None:
         return False
-    if row.state is None or row.input_version != row.sha256:
+    if row.state in (None, "failed") or row.input_version != row.sha256:
         return True
-    if row.state == "failed":
-        return not never_tried
     return _policy(row.code_version) != _policy(verdict.version)
 
 
-def files_to_share(
-    library: Library, *, inbox: str | None = None, never_tried: bool = False, rules: SharingRules | None = None
-) -> list[str]:
-    """Return the files for which op ``protect`` has something to do, by media id.
+@dataclass(frozen=True)
+class DueFiles:
+    """Files for which op ``protect`` has something to do, by media id.
+
+    Attributes:
+        fresh: Those that were not tried with the present version of the file and the present decisions.
+        failed: Those that failed.
+    """
+
+    fresh: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def due_files(library: Library, rules: SharingRules, *, inbox: str | None = None) -> DueFiles:
+    """Return the files that are taken up without being asked.
 
     What was made by other code or other settings is left: it is redone when asked. Files of owners who never consented
     are none of its business; :func:`denied_files` lists them.
 
     Args:
         library: The library.
+        rules: What decides.
         inbox: Only files of this inbox.
-        never_tried: Leave out what failed for the present version of the file.
-        rules: What decides; ``None``: read now.
+
+    Raises:
+        StorageError: The ledger or the ratings cannot be read.
+    """
+    owners = [owner for owner in library.ledger.share_owners() if rules.is_allowed(owner)]
+    rows = library.ledger.share_rows(SHAREABLE, owners=owners, inbox=inbox) if owners else []
+    due = [row for row in rows if _is_due(row, rules.verdict(row))]
+    failed = {row.media_id for row in due if row.state == "failed" and row.input_version == row.sha256}
+    fresh = tuple(row.media_id for row in due if row.media_id not in failed)
+    return DueFiles(fresh, tuple(sorted(failed)))
+
+
+def files_to_share(library: Library, *, inbox: str | None = None, never_tried: bool = False) -> list[str]:
+    """Return the files that :func:`due_files` names now.
+
+    Args:
+        library: The library.
+        inbox: Only files of this inbox.
+        never_tried: Leave out what failed.
 
     Raises:
         StorageError: Ledger, register or reviews cannot be read.
+        SettingsError: The policy file is not usable.
         ModelError: The settings name a model that does not exist.
     """
-    rules = rules or read_rules(library)
-    owners = [owner for owner in library.ledger.share_owners() if rules.is_allowed(owner)]
-    if not owners:
-        return []
-    rows = library.ledger.share_rows(SHAREABLE, owners=owners, inbox=inbox)
-    return [row.media_id for row in rows if _is_due(row, rules.verdict(row), never_tried=never_tried)]
+    due = due_files(library, read_rules(library), inbox=inbox)
+    return sorted((*due.fresh, *(() if never_tried else due.failed)))
 
 
-def denied_files(library: Library, *, inbox: str | None = None, rules: SharingRules | None = None) -> list[str]:
+def denied_files(library: Library, rules: SharingRules, *, inbox: str | None = None) -> list[str]:
     """Return the files whose owners deny publication and of which table ``skipped`` does not say so yet.
 
     Raises:
-        StorageError: Ledger, register or reviews cannot be read.
-        ModelError: The settings name a model that does not exist.
+        StorageError: The ledger cannot be read.
     """
-    rules = rules or read_rules(library)
     owners = [owner for owner in library.ledger.share_owners() if not rules.is_allowed(owner)]
-    if not owners:
-        return []
-    rows = library.ledger.share_rows(SHAREABLE, owners=owners, inbox=inbox)
-    return [
-        row.media_id
-        for row in rows
-        if row.code_version != NO_CONSENT or row.input_version != row.sha256 or row.state == "failed"
-    ]
+    return library.ledger.without_version(SHAREABLE, NO_CONSENT, owners, inbox=inbox) if owners else []
 
 
 def copies_to_withdraw(
@@ -196,13 +214,11 @@ def copies_to_withdraw(
 
 
 def _has_to_go(copy: SharedCopy, row: ShareRow | None, rules: SharingRules, now: datetime) -> bool:
-    if not rules.is_allowed(copy.owner) or copy.state in ("replaced", "withdrawn"):
-        return True
-    if copy.state == "writing":
+    if copy.state == "writing":  # whoever stores it asks once more when it is stored
         return is_dead_holder(copy.holder) or now - copy.at > _ABANDONED_AFTER
-    if row is None or row.sha256 != copy.input_version:
+    if copy.state != "published" or not rules.is_allowed(copy.owner):
         return True
-    return rules.verdict(row).reason in (REVIEW_BLOCKED, REVIEW_WAITING)
+    return row is None or row.sha256 != copy.input_version or rules.held_back(row) is not None
 
 
 @dataclass(frozen=True)
@@ -249,7 +265,7 @@ def select_sharing(
         if verdict.state is None:
             not_analysed.append(media_id)
             continue
-        is_same = row.input_version == row.sha256 and not _is_due(row, verdict, never_tried=False)
+        is_same = row.input_version == row.sha256 and not _is_due(row, verdict)
         if is_same and (only_missing or SHAREABLE in done.get(media_id, ())):
             already_done.append(media_id)
             continue

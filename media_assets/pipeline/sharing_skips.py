@@ -33,7 +33,7 @@ def note_denied(library: Library, rules: SharingRules, *, inbox: str | None = No
         StorageError: Tables or ledger cannot be written; nothing is recorded then.
         ModelError: The settings name a model that does not exist.
     """
-    denied = list(islice(denied_files(library, inbox=inbox, rules=rules), limit))
+    denied = list(islice(denied_files(library, rules, inbox=inbox), limit))
     if not denied:
         return 0
     entries = [one for one in library.ledger.entries(denied).values() if one.sha256 is not None]

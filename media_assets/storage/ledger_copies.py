@@ -184,6 +184,37 @@ class CopyLedger(LedgerEngine):
             ]
         return sorted(found, key=lambda row: row.media_id)
 
+    def without_version(
+        self, asset: str, code_version: str, owners: Iterable[str], *, inbox: str | None = None
+    ) -> list[str]:
+        """Return the accepted files of owners that have no result of an asset of just this version, by media id.
+
+        Archived files are left out.
+
+        Args:
+            asset: Name of the asset.
+            code_version: Version of the result.
+            owners: Whose files.
+            inbox: Only files of this inbox.
+        """
+        media, outcome = schema.media, schema.outcome
+        has_it = sa.exists().where(
+            outcome.c.media_id == media.c.media_id,
+            outcome.c.asset == asset,
+            outcome.c.code_version == code_version,
+            outcome.c.input_version == media.c.sha256,
+            outcome.c.state != "failed",
+        )
+        statement = sa.select(media.c.media_id).where(media.c.original_key.is_not(None), ~is_archived(), ~has_it)
+        if inbox is not None:
+            statement = statement.where(media.c.inbox == inbox)
+        with self._transaction() as connection:
+            return sorted(
+                row.media_id
+                for chunk in chunks(sorted(set(owners)))
+                for row in connection.execute(statement.where(media.c.owner.in_(chunk)))
+            )
+
     def forget_results(self, asset: str, media_ids: Iterable[str]) -> None:
         """Forget the results of an asset, so that files are found to lack them."""
         with self._transaction() as connection:

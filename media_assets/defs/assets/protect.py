@@ -29,6 +29,7 @@ from media_assets.pipeline.sharing import run_sharing
 from media_assets.pipeline.sharing_outcomes import SharingSummary
 from media_assets.pipeline.sharing_selection import SharingSelection, select_sharing
 from media_assets.pipeline.stopping import WorkStoppedError
+from media_assets.settings import SettingsError
 from media_assets.storage.errors import StorageError
 from media_assets.storage.private_text import without_names
 
@@ -95,7 +96,7 @@ def _protect(context: dg.AssetExecutionContext, library: dg.ResourceParam[Librar
             if library.on_shared is not None:
                 library.on_shared(chunk.outcomes)
             context.log.info(f"{summary.files}/{len(selection.items)} files: {dict(summary.states)}")
-    except (StorageError, ModelError, WorkerStartError, WorkStoppedError) as error:
+    except (StorageError, SettingsError, ModelError, WorkerStartError, WorkStoppedError) as error:
         raise failure_of(error) from None
     yield from (facts.result(name) for name in wanted_checks)
     _raise_failures(selection, summary)

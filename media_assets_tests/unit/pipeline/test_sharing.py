@@ -339,11 +339,34 @@ def test_copies_that_the_ledger_does_not_know_are_deleted(two: Library) -> None:
     assert stored(two) == [rows(two)[A]["path"]]
 
 
-def test_a_copy_that_another_process_writes_is_left_alone(two: Library) -> None:
+def test_a_copy_that_was_erased_while_it_was_stored_is_deleted(two: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_results = two.ledger.record_results
+
+    def erase(*args: Any, **kwargs: Any) -> None:
+        two.ledger.forget_copies([one.path for one in two.ledger.copies()])
+        record_results(*args, **kwargs)
+
+    monkeypatch.setattr(two.ledger, "record_results", erase)
+    share(two, "r1", ANN)
+    assert stored(two) == []
+
+
+def test_what_reviewers_block_goes_whether_its_faces_are_known_or_not(two: Library, rules: Rules) -> None:
+    share(two, "r1", ANN)
+    two.ledger.forget_results("faces", [A])
+    assert copies_to_withdraw(two) == []
+    rules.decisions[A] = "block"
+    assert withdraw_copies(two) == 1
+    assert stored(two) == []
+
+
+def test_a_copy_that_another_process_writes_is_left_alone(two: Library, rules: Rules) -> None:
     path = keys.shareable_key("ann", "0f" * 16, "picture.jpg")
     sha256 = two.ledger.entries([A])[A].sha256 or ""
     copy = SharedCopy(path, A, "ann", "2026-05", sha256, "writing", new_holder(), datetime.now(UTC))
     two.ledger.record_copies([copy])
     assert copies_to_withdraw(two) == []
+    rules.publishers.clear()
+    assert copies_to_withdraw(two) == []  # it asks once more itself when the copy is stored
     two.ledger.record_copies([replace(copy, at=datetime(2020, 1, 1, tzinfo=UTC))])
     assert copies_to_withdraw(two) == [replace(copy, at=datetime(2020, 1, 1, tzinfo=UTC))]
