@@ -6,8 +6,26 @@ A leaf module, as ``settings`` is.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings
+
+
+class ExportRole(BaseModel):
+    """The most that a copy for a role tells.
+
+    Attributes:
+        privacy: How exactly it tells places.
+        times: How exactly it tells times.
+        k: Least number of files that share a place or a camera before it counts as common.
+        suppress_rare: Whether rare places are left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    privacy: Literal["exact", "city", "country", "none"]
+    times: Literal["exact", "day", "month", "year"] = "day"
+    k: PositiveInt = 5
+    suppress_rare: bool = False
 
 
 class PrivacySettings(BaseSettings):
@@ -62,4 +80,9 @@ class PrivacySettings(BaseSettings):
         le=7 * 24 * 3600,
         description="How long signed addresses of objects in a bucket work (seconds): those of galleries, `search` and "
         "`review`.",
+    )
+    export_roles: dict[str, ExportRole] = Field(
+        {},
+        description="What a copy for a role tells at most: in the file `[export_roles.NAME]` with `privacy` and, if "
+        "wanted, `times` (`day`), `k` (5) and `suppress_rare` (`false`); in the environment JSON. See docs/export.md.",
     )

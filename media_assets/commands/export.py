@@ -20,6 +20,7 @@ from media_assets.commands.output import (
 from media_assets.media.places import PlaceDataError
 from media_assets.pipeline.export.export import MANIFEST, ExportError, ExportOptions, ExportReport, export_tables
 from media_assets.pipeline.export.policy import PRIVACY, TIMES, Privacy, Times, UndecidedColumnError
+from media_assets.pipeline.export.roles import options_for
 from media_assets.settings import Settings
 
 
@@ -27,8 +28,7 @@ from media_assets.settings import Settings
 @click.option(
     "--privacy",
     type=click.Choice(PRIVACY),
-    required=True,
-    help="How exactly the copy tells where pictures were taken.",
+    help="How exactly the copy tells where pictures were taken; required without a role of setting export_roles.",
 )
 @click.option(
     "--to",
@@ -39,25 +39,23 @@ from media_assets.settings import Settings
     help="A new or empty folder.",
 )
 @click.option(
-    "--times", type=click.Choice(TIMES), default="exact", show_default=True, help="How exactly it tells when."
+    "--times", type=click.Choice(TIMES), help="How exactly it tells when.  [default: that of the role, else exact]"
 )
 @click.option(
     "--k",
     type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Places and cameras of fewer files count as rare.",
+    help="Places and cameras of fewer files count as rare.  [default: that of the role, else 5]",
 )
 @click.option("--suppress-rare", is_flag=True, help="Leave rare places out, instead of warning of them.")
-@click.option("--role", metavar="NAME", help="For whom the copy is; the manifest says so.")
+@click.option("--role", metavar="NAME", help="For whom the copy is; it never tells more than setting export_roles.")
 @library_option
 @json_option
 @reports_errors
 def export(
-    privacy: Privacy,
+    privacy: Privacy | None,
     folder: Path,
-    times: Times,
-    k: int,
+    times: Times | None,
+    k: int | None,
     suppress_rare: bool,
     role: str | None,
     library: str | None,
@@ -70,23 +68,27 @@ def export(
 
     Example: media-assets export --privacy city --to for-analysts
     """
-    opened = open_existing(Settings.load(library=library))
+    settings = Settings.load(library=library)
+    opened = open_existing(settings)
     try:
-        report = export_tables(opened, folder.absolute(), ExportOptions(privacy, times, k, suppress_rare, role))
+        options = options_for(settings, role=role, privacy=privacy, times=times, k=k, suppress_rare=suppress_rare)
+        report = export_tables(opened, folder.absolute(), options)
     except ExportError as error:
         raise UserError(str(error), EXIT_USAGE) from error
     except (PlaceDataError, UndecidedColumnError) as error:
         raise UserError(str(error)) from error
     finally:
         opened.close()
-    for warning in _warnings(report, privacy, times, k):
+    for warning in _warnings(report, options):
         progress_console.print(warning, markup=False, style="yellow", soft_wrap=True)
     if as_json:
         rare = report.rare
         print_json(
             {
                 "folder": str(report.folder),
-                "privacy": privacy,
+                "privacy": options.privacy,
+                "times": options.times,
+                "k": options.k,
                 "rows": dict(report.rows),
                 "size_bytes": report.size_bytes,
                 "rare_places": None if rare is None else rare.places,
@@ -104,18 +106,19 @@ def export(
     )
 
 
-def _warnings(report: ExportReport, privacy: Privacy, times: Times, k: int) -> Iterator[str]:
+def _warnings(report: ExportReport, options: ExportOptions) -> Iterator[str]:
     """Say what still gives people away, in numbers only."""
     rare = report.rare
-    if privacy == "exact":
+    if options.privacy == "exact":
         yield "Positions are exact: homes can be read from them. --privacy city tells the city only."
-    if times == "exact":
+    if options.times == "exact":
         yield "Times are exact: who has one of the pictures finds its row. --times day tells the day only."
     if rare is not None and rare.places and not rare.suppressed:
-        coarser = {"exact": "city", "city": "country", "country": "none"}[privacy]
+        coarser = "none" if options.privacy == "country" else "country"
+        places, files = _counted(rare.places, "place"), _counted(rare.files, "file")
         yield (
-            f"{_counted(rare.places, 'place')} with fewer than {k} files each, {_counted(rare.files, 'file')} in all: "
-            f"who knows that somebody was there finds the pictures. Use --suppress-rare, or --privacy {coarser}."
+            f"{places} with fewer than {options.k} files each, {files} in all: who knows that somebody was there finds "
+            f"the pictures. Use --suppress-rare, or --privacy {coarser}."
         )
     if rare is not None and rare.single_owner and not rare.suppressed:
         yield f"In {_counted(rare.single_owner, 'place')}, all files are of one owner."

@@ -67,3 +67,23 @@ def test_a_used_folder_and_a_missing_level_are_usage_errors(call: Call, tmp_path
     assert "--privacy" in call("--to", str(tmp_path / "copy"), expect=2).stderr
     missing = CliRunner().invoke(main, ["export", "--privacy", "none", "--to", "x", "--library", str(tmp_path / "no")])
     assert (missing.exit_code, "There is no library" in missing.output) == (2, True)
+
+
+def test_a_role_gets_what_the_settings_give_it_or_less(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = {"privacy": "city", "times": "month", "k": 3, "suppress_rare": True}
+    monkeypatch.setenv("MEDIA_ASSETS_EXPORT_ROLES", json.dumps({"analyst": role}))
+    told = json.loads(call("--role", "analyst", "--json", "--to", str(tmp_path / "copy")).stdout)
+    assert (told["privacy"], told["times"], told["k"]) == ("city", "month", 3)
+    assert told["rare_places_suppressed"] is True
+    for more in (("--privacy", "exact"), ("--times", "day"), ("--k", "2")):
+        refused = call("--role", "analyst", *more, "--to", str(tmp_path / "more"), expect=2).stderr
+        assert f"{' '.join(more)} tells more than role analyst may have" in refused
+    less = call("--role", "analyst", "--privacy", "none", "--k", "9", "--json", "--to", str(tmp_path / "less"))
+    assert json.loads(less.stdout)["privacy"] == "none"
+    unknown = call("--role", "guest", "--to", str(tmp_path / "guest"), expect=2).stderr
+    assert "--privacy exact|city|country|none. Roles of the settings: analyst." in unknown
+    assert not (tmp_path / "more").exists()
+    monkeypatch.setenv("MEDIA_ASSETS_EXPORT_ROLES", json.dumps({"analyst": {"privacy": "town"}}))
+    assert "Setting export_roles" in call("--role", "analyst", "--to", str(tmp_path / "wrong"), expect=2).stderr
