@@ -32,6 +32,7 @@ from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.workers import Task, WorkerStartError
 from media_assets.settings import Settings
 from media_assets.storage import catalog
+from media_assets.storage.erasure_records import open_plans
 from media_assets.storage.errors import StorageError
 from media_assets.storage.schemas import TABLES
 
@@ -246,6 +247,13 @@ def _catalog(library: Library, deep: bool) -> Iterator[Finding]:
     yield Finding("catalog", "ok", f"one row per key; {pending} parts not absorbed yet")
 
 
+def _erasures(library: Library, deep: bool) -> Iterator[Finding]:
+    begun = len(open_plans(library.store))
+    if begun:
+        message = f"{begun} erasures were begun and are not complete. Complete them: media-assets erase --resume"
+        yield Finding("erasures", "failed", message)
+
+
 def _consistency(library: Library, deep: bool) -> Iterator[Finding]:
     if not deep:
         return
@@ -268,4 +276,6 @@ def _consistency(library: Library, deep: bool) -> Iterator[Finding]:
         yield Finding("consistency", "ok", f"rows and objects of {count} materialized partitions are there")
 
 
-_CHECKS: tuple[_Check, ...] = (_packages, _codecs, _storage, _inbox, _ledger, _instance, _runs, _catalog, _consistency)
+_CHECKS: tuple[_Check, ...] = (
+    *(_packages, _codecs, _storage, _inbox, _ledger, _instance, _runs, _catalog, _erasures, _consistency),
+)

@@ -16,7 +16,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from media_assets.cli import main
+from media_assets.pipeline.erasure.plan import Target, make_plan
+from media_assets.pipeline.library import Library
+from media_assets.settings import Settings
 from media_assets.storage import keys
+from media_assets.storage.erasure_records import write_plan
 from media_assets.storage.traces import Needles, pieces_of
 
 Call: TypeAlias = Callable[..., Result]
@@ -169,6 +173,21 @@ def test_one_file_goes_and_its_twin_takes_its_place(call: Call, tmp_path: Path) 
     (folder / "first-of-two.jpg").write_bytes(FILES["bob/own.jpg"])
     process(call, tmp_path)
     assert found_in(library, first.encode())
+
+
+def test_what_was_interrupted_is_named_and_completed(call: Call, library: Path) -> None:
+    opened = Library(Settings.load(library=str(library)))
+    plan = make_plan(opened, Target(owner="alice"))
+    write_plan(opened.store, plan)
+    opened.close()
+    at = ("--library", str(library))
+    assert "1 erasures were begun" in call("doctor", *at).stdout
+    (done,) = value(call("erase", "--resume", "--yes", "--json", *at))["certificates"]
+    assert done["erasure_id"] == plan.erasure_id
+    assert "erasures were begun" not in call("doctor", *at).stdout
+    assert found_in(library, *telling("alice")) == {}
+    lifted = call("erase", "--lift", plan.erasure_id, *at)
+    assert lifted.stdout.strip() == "3 uploads may come in again."
 
 
 @pytest.mark.parametrize(
