@@ -28,7 +28,7 @@ from media_assets.storage.consents import ConsentRecord, record_consent
 from media_assets.storage.query import run_query
 
 _MARKER = ".media_assets_demo"
-_TIMEOUT_S = 480.0
+_TIMEOUT_S = 600.0
 _PUBLISHER = "bob"  # lets copies be made that may leave the library; nobody else does
 _QUERY = """\
 select f.owner, f.file_name, f.format, f.width_px || ' x ' || f.height_px as size_px,
