@@ -195,7 +195,9 @@ def _process(library: Library, settings: Settings, wanted: Sequence[str], owner:
             _analyze(library, inbox, runner, analyses, report, progress)
         if SHAREABLE in wanted:
             rules = read_rules(library)
-            report.copies_withdrawn += withdraw_copies(library)
+            report.copies_withdrawn += withdraw_copies(
+                library, forget_events=lambda ids: runner.get().forget_copies(ids)
+            )
             note_denied(library, rules, inbox=inbox.url)
         _compact(library, runner, report, progress, group=bool(analyses))
         if SHAREABLE in wanted:

@@ -5,7 +5,7 @@ No daemon and no web server; the runs and their events are in the instance and i
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +13,14 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
+from media_assets.defs.asset_events import forget_asset_events
 from media_assets.defs.build import build_definitions
 from media_assets.defs.jobs import analyze_job, catalog_job, groups_job, ingest_job, protect_job
 from media_assets.defs.orphans import fail_orphaned_runs
 from media_assets.defs.partitions import PARTITIONS_NAME, close_batch, partition_order
 from media_assets.defs.privacy import follow_consents
 from media_assets.defs.tags import WORKER_TAG, analysis_tags, batch_tags, range_tags, sharing_tags
-from media_assets.pipeline.assets import ANALYZE_ASSETS, PROTECT_ASSETS
+from media_assets.pipeline.assets import ANALYZE_ASSETS, PROTECT_ASSETS, SHAREABLE
 from media_assets.pipeline.intake import narrowed
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import this_process
@@ -88,6 +89,10 @@ class HeadlessRunner:
             StorageError: Store or ledger refuse.
         """
         return follow_consents(self._instance, self._library)
+
+    def forget_copies(self, media_ids: Collection[str]) -> int:
+        """Delete what Dagster shows of the copies of some files; return how many events that were."""
+        return forget_asset_events(self._instance, SHAREABLE, media_ids)
 
     def run_groups(self) -> str | None:
         """Group faces into people and find near duplicates; return ``None`` or why it failed."""

@@ -5,10 +5,12 @@ that is repeated, or lost, changes nothing.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 
 import dagster as dg
 
+from media_assets.defs.asset_events import forget_asset_events
 from media_assets.defs.failures import failure_of
 from media_assets.defs.jobs import analyze_job, protect_job
 from media_assets.defs.orphans import RUNS_IN_PROGRESS, fail_orphaned_runs, is_orphaned
@@ -47,7 +49,8 @@ def protect_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     """Withdraw what must go, and request the runs that cover what may be shared and has no copy yet."""
     try:
         rules = read_rules(library)
-        withdrawn = withdraw_copies(library)
+        forget = partial(forget_asset_events, context.instance, SHAREABLE)
+        withdrawn = withdraw_copies(library, forget_events=forget)
         noted = note_denied(library, rules, limit=_NOTED_PER_TICK)
         said = f"{withdrawn} copies were withdrawn. " if withdrawn else ""
         said += f"{noted} files are noted as not to be shared. " if noted else ""

@@ -4,7 +4,7 @@ Which copies have to go is decided in ``sharing_selection``.
 """
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +16,11 @@ from media_assets.storage.ledger_copies import SharedCopy
 from media_assets.storage.tables import PartWriter
 
 
-def withdraw_copies(library: Library, among: Collection[str] | None = None) -> int:
+def withdraw_copies(
+    library: Library,
+    among: Collection[str] | None = None,
+    forget_events: Callable[[Collection[str]], object] | None = None,
+) -> int:
     """Delete the copies that must go now, and what the tables say of them; return how many there were.
 
     A copy that another one has replaced loses its object only: the row is that of the other one.
@@ -24,6 +28,7 @@ def withdraw_copies(library: Library, among: Collection[str] | None = None) -> i
     Args:
         library: The library.
         among: Only copies of these files.
+        forget_events: Deletes what the orchestrator shows of the copies of some files.
 
     Raises:
         StorageError: Store or ledger refuse. What is not done yet is found by the next call.
@@ -35,6 +40,9 @@ def withdraw_copies(library: Library, among: Collection[str] | None = None) -> i
     for one in doomed:
         library.store.delete(one.path)
     _remove_rows(library, [one for one in doomed if one.state != "replaced"])
+    shown = sorted({one.media_id for one in doomed if one.state != "replaced"})
+    if forget_events is not None and shown:
+        forget_events(shown)
     library.ledger.forget_copies([one.path for one in doomed])
     return len(doomed)
 

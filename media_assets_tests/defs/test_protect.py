@@ -12,6 +12,7 @@ from media_assets.pipeline.recipe import recipe_of
 from media_assets.pipeline.sharing_pool import Covered
 from media_assets.storage import catalog, keys
 from media_assets.storage.consents import ConsentRecord, record_consent
+from media_assets.storage.reviews import ReviewDecision, record_decision
 from media_assets_tests import fake_models, fake_sharing
 from media_assets_tests.conftest import Drop
 from media_assets_tests.defs.conftest import QUIET, MakeWorld, World, media_ids
@@ -161,6 +162,26 @@ def test_a_withdrawn_consent_withdraws_copies_with_the_next_tick(world: World) -
     assert all(run.success for run in share(world))
     assert len(stored(world)) == 2
     assert skipped(world) == [(keys.media_id(BEN), "no_consent")]
+
+
+def test_what_a_reviewer_blocks_goes_with_its_picture_in_the_ui(world: World) -> None:
+    share(world)
+    first = keys.media_id(ANN[0])
+    sha256 = world.library.ledger.entries([first])[first].sha256 or ""
+    at = datetime.now(UTC)
+    block = ReviewDecision(
+        media_id=first, owner="ann", input_version=sha256, decision="block", recorded_by="test", recorded_at=at
+    )
+    record_decision(world.library.store, block)
+    result = world.tick("protect_sensor")
+    assert len(stored(world)) == 1
+    assert world.events(SHAREABLE, ANN[0]) == []
+    assert len(world.events(SHAREABLE, ANN[1])) == 1
+    for request in result.run_requests:
+        world.launch(request, "protect_job")
+    (event,) = world.events(SHAREABLE, ANN[0])
+    assert (event.metadata["state"].value, event.metadata["reason"].value) == ("withheld", "review_blocked")
+    assert "preview" not in event.metadata
 
 
 def test_nothing_is_requested_while_copies_are_made_or_when_it_is_off(world: World, make_world: MakeWorld) -> None:
