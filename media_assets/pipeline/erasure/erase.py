@@ -26,7 +26,7 @@ from media_assets.storage.erasure_records import Certificate, ErasurePlan, compl
 from media_assets.storage.ledger_refusals import refusal_mark
 
 _LEASES = ("erasure", "catalog", "people", "near_duplicates", "departures")
-_LEASE_FOR = timedelta(hours=12)
+_LEASE_FOR = timedelta(hours=2)
 
 
 class ErasureLeaseError(Exception):
