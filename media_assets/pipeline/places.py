@@ -203,6 +203,7 @@ class NominatimGeocoder:
 
 
 def cell_of(position: Position) -> Cell:
+    """Return the cell of a position, in thousandths of a degree: one answer serves all of it."""
     latitude, longitude = (round(1000 * degrees) for degrees in position)
     return latitude, -180_000 if longitude == 180_000 else longitude
 

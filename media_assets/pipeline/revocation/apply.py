@@ -22,6 +22,8 @@ from media_assets.pipeline.revocation.applied import owner_mark, owners_pending,
 from media_assets.pipeline.revocation.row_edits import RULES
 from media_assets.pipeline.search.search import INDEX_FOLDER
 from media_assets.pipeline.selection import RunIdentity
+from media_assets.pipeline.sharing_selection import read_rules
+from media_assets.pipeline.sharing_skips import note_denied
 from media_assets.pipeline.sharing_withdrawal import withdraw_copies
 from media_assets.pipeline.skips import NO_CONSENT, PEOPLE, SKIPPED, clear_skips, write_skips
 from media_assets.storage.catalog_editing import edit_current
@@ -96,6 +98,7 @@ def apply_consents(
     _forget_local_indexes(library)
     for asset in (*ANALYZE_ASSETS, METADATA, SHAREABLE):
         _settle_results(library, consents, owners, asset, run_id, forget_events, report)
+    note_denied(library, read_rules(library))
     compact_tables(library, [SKIPPED])  # so that the reasons are seen as soon as the rows are gone
     report.is_settled = settled_before and is_settled()
     if report.is_settled:
