@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 
 # Boxes of detectors end at brows and chin. Labels of heads reach higher and wider; a square of 1.42 sides holds the
 # upright box at any turn.
-_WIDER, _HIGHER = 1.45, 1.6
+_WIDER, _HIGHER = 1.6, 1.8
 _RAISED = 0.06  # of the height: there is more head above the box than below it
 _MOST_CELLS = 6  # across a cover, and so at most about four across a face
 _BLUR_SHARE = 1 / 6  # deviation of the blur, in shorter sides of the cover
