@@ -99,7 +99,7 @@ def _erase(
     begun = open_plans(library.store)
     plans = list(begun)
     try:
-        if target is not None:
+        if target is not None and not any(_covers(plan, target) for plan in begun):
             plans.append(make_plan(library, target))
     except (UnknownTargetError, PeopleEditError) as error:
         if not begun:
@@ -126,6 +126,13 @@ def _erase(
             listed = "\n".join(f"  {place}" for place in error.left[:_SHOWN])
             raise UserError(f"{error}\n{listed}", EXIT_FAILED) from error
     _show(done, as_json=as_json)
+
+
+def _covers(plan: ErasurePlan, target: Target) -> bool:
+    """Whether an erasure that was begun is the one that is asked for now."""
+    if target.owner is not None:
+        return plan.owner == target.owner
+    return bool(target.media_ids) and set(target.media_ids) <= {*plan.media_ids, *plan.source_keys}
 
 
 def _one(library: Library, plan: ErasurePlan, eraser: Orchestrator, *, also_inbox: bool, quiet: bool) -> Certificate:

@@ -100,7 +100,7 @@ def erase(
         pieces, read = take_pieces(library, plan)
         counts = Counter(plan.counts)
         counts.setdefault("media_files", len(plan.media_ids))
-        counts["originals_compared"] = max(read, counts["originals_compared"])
+        counts["originals_compared"] = read
         _note(library, plan, counts)
         on_step("refusals")
         marks = {refusal_mark(one.source_key, one.etag, one.size_bytes) for one in plan.uploads}

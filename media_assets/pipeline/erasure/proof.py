@@ -6,6 +6,7 @@ its tables and of the ledger, Dagster's databases, and every file of the state f
 pages of databases included.
 """
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,12 +15,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from media_assets.media.errors import MediaError
 from media_assets.pipeline.erasure.local_files import files_of
 from media_assets.pipeline.erasure.rows import all_rows, selected
 from media_assets.pipeline.library import Library
 from media_assets.storage import keys
-from media_assets.storage.erasure_records import ErasurePlan
-from media_assets.storage.errors import ObjectMissing
+from media_assets.storage.erasure_records import ErasedUpload, ErasurePlan
+from media_assets.storage.errors import ObjectMissing, StorageError
 from media_assets.storage.objects import READ_CHUNK_BYTES, SPOOL_FOLDER
 from media_assets.storage.schemas import TABLES
 from media_assets.storage.traces import PIECES, Needles, pieces_of
@@ -47,10 +49,13 @@ class Proof:
 def take_pieces(library: Library, plan: ErasurePlan) -> tuple[set[bytes], int]:
     """Return pieces of the originals and rejected bytes that are to be deleted, and from how many objects they are.
 
+    What an erasure that was interrupted has deleted already is read from the inbox, where it is still there.
+
     Raises:
         StorageError: The store could not be read.
     """
     pieces: set[bytes] = set()
+    read: set[str | None] = set()
     objects = 0
     count = PIECES if len(plan.media_ids) < _MANY_FILES else _FEWER_PIECES
     kept = {one.sha256 for one in plan.contents if one.heir is not None}
@@ -59,7 +64,30 @@ def take_pieces(library: Library, plan: ErasurePlan) -> tuple[set[bytes], int]:
         data = b"".join(_first(library.store.chunks(key), _MOST_READ))
         pieces.update(pieces_of(data, count))
         objects += 1
+        read.add(keys.content_of(key))
+    for upload in plan.uploads:
+        if upload.sha256 in gone and upload.sha256 not in read:
+            uploaded = _uploaded(library, upload)
+            if uploaded is None:
+                continue
+            pieces.update(pieces_of(uploaded, count))
+            objects += 1
+            read.add(upload.sha256)
     return pieces, objects
+
+
+def _uploaded(library: Library, upload: ErasedUpload) -> bytes | None:
+    """The bytes of an upload, where its inbox still shows this very version."""
+    path = library.store.scratch_dir() / f"erasure-{secrets.token_hex(8)}"
+    try:
+        inbox = library.inbox(upload.inbox)
+        inbox.fetch(upload.source_key, upload.etag, upload.size_bytes, path, upload.size_bytes)
+        with path.open("rb") as file:
+            return file.read(_MOST_READ)
+    except (StorageError, MediaError, FileNotFoundError):
+        return None  # gone, another version, or the inbox is away
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _stored(library: Library, plan: ErasurePlan, gone: Collection[str]) -> Iterator[str]:
