@@ -69,7 +69,10 @@ def list_people(library: str | None, owner: str | None, limit: int, as_json: boo
     with _opened(library) as opened:
         found = [one for one in read_people(opened) if owner is None or one.owner == owner]
         consents = read_consents(opened)
-        has_consent = any(consents.allows(one, "recognition") for one in opened.ledger.share_owners())
+        owners = opened.ledger.share_owners() | consents.owners | set(consents.policy.owners)
+        has_consent = consents.policy.defaults["recognition"] or any(
+            consents.allows(one, "recognition") for one in owners
+        )
     if as_json:
         print_json([_summary(one) for one in found[:limit]])
         return

@@ -151,7 +151,7 @@ def test_a_compaction_with_nothing_to_do_writes_nothing(store: ObjectStore) -> N
     assert {info.key: info for info in store.list()} == before
     assert {
         name: (table.months_rewritten, table.parts_absorbed) for name, table in report.tables.items()
-    } == dict.fromkeys(TABLES, ((), 0))
+    } == dict.fromkeys([name for name, table in TABLES.items() if not table.is_register], ((), 0))
     assert report.tables["files"].rows == 1
 
 
