@@ -238,13 +238,12 @@ def publish_register(store: ObjectStore, name: str, data: pa.Table) -> bool:
     if not table.is_register:
         raise CatalogError(f"Table {name} is made of parts. Append to it.")
     before = load_manifest(store, table) or Manifest()
+    if data.equals(_register_rows(store, table, before)):
+        return False
     now = datetime.now(UTC)
     month, version = f"{now:%Y-%m}", f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     key = keys.catalog_key(name, month, version)
     size_bytes, sha256 = write_rows(store, key, data, np.arange(data.num_rows, dtype=np.int64))
-    if [one.sha256 for one in before.months.values()] == [sha256]:
-        store.delete(key)
-        return False
     entry = Month(
         file=key, rows=data.num_rows, size_bytes=size_bytes, sha256=sha256, columns=columns_version(table), parts=[]
     )
@@ -252,6 +251,13 @@ def publish_register(store: ObjectStore, name: str, data: pa.Table) -> bool:
     save_manifest(store, table, after)
     sweep(store, table, {info.key for info in store.list(table_folder(table))}, after)
     return True
+
+
+def _register_rows(store: ObjectStore, table: Table, manifest: Manifest) -> pa.Table:
+    """The rows that a register shows now; none where its file is lost, so that it is written again."""
+    bases = [read_base(store, table, month, ()) for month in manifest.months.values()]
+    found = [base for base in bases if base is not None]
+    return pa.concat_tables(found) if found else table.schema.empty_table()
 
 
 # ---------------------------------------------------------------- one table

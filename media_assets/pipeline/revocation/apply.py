@@ -5,9 +5,11 @@ answers on record as not followed; the next call completes it. Doing it again ch
 """
 
 import shutil
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -32,6 +34,7 @@ from media_assets.storage.ledger_schema import MediaEntry, Outcome, ResultVersio
 from media_assets.storage.tables import PartWriter, list_parts, read_part, replace_part
 
 _LEASE_FOR = timedelta(minutes=30)
+_LEASE_ATTEMPTS, _LEASE_WAIT_S = 120, 0.5
 _QUERY_CACHE = "query-cache"
 _FILES_AT_ONCE = 5_000
 
@@ -107,11 +110,20 @@ def apply_consents(
     return report
 
 
+@contextmanager
+def _catalog(library: Library) -> Iterator[None]:
+    """Keep others from compacting, as soon as nobody does."""
+    for _ in range(_LEASE_ATTEMPTS):
+        with library.ledger.lease("catalog", new_holder(), _LEASE_FOR, is_dead=is_dead_holder) as obtained:
+            if obtained:
+                yield
+                return
+        time.sleep(_LEASE_WAIT_S)
+    raise CompactionBusyError("Another process is compacting the catalog. Wait for it and try again.")
+
+
 def _edit_tables(library: Library, consents: Consents, report: ConsentReport) -> None:
-    holder = new_holder()
-    with library.ledger.lease("catalog", holder, _LEASE_FOR, is_dead=is_dead_holder) as obtained:
-        if not obtained:
-            raise CompactionBusyError("Another process is compacting the catalog. Wait for it and try again.")
+    with _catalog(library):
         for rule in RULES:
             edit = rule.edit(consents)
             for key in list_parts(library.store, rule.table):

@@ -270,7 +270,10 @@ def test_while_a_run_goes_on_the_answers_are_followed_again_later(full: Library,
     assert apply_consents(full, dagster.forget).is_settled
 
 
-def test_while_the_catalog_is_compacted_nothing_is_half_done(full: Library, dagster: Dagster) -> None:
+def test_while_the_catalog_is_compacted_nothing_is_half_done(
+    full: Library, dagster: Dagster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "_LEASE_ATTEMPTS", 2)
     say(full, "ann", "analysis", granted=False)
     with full.ledger.lease("catalog", "somebody"), pytest.raises(CompactionBusyError, match="try again"):
         apply_consents(full, dagster.forget)
