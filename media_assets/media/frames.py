@@ -46,7 +46,7 @@ def decode_packet(stream: "VideoStream", packet: "Packet[VideoStream] | None") -
 
 
 def frames_from(container: "InputContainer", stream: "VideoStream", at_s: float) -> "Iterator[VideoFrame]":
-    """Yield the frames from the keyframe before a time on, over damaged packets.
+    """Yield the frames from the keyframe before a time on, over damaged packets, to where packets cannot be read.
 
     Args:
         container: Where to seek; where it cannot, reading goes on where it stopped.
@@ -60,7 +60,16 @@ def frames_from(container: "InputContainer", stream: "VideoStream", at_s: float)
             container.seek(start_of(stream) + int(Fraction(at_s) / stream.time_base), stream=stream, backward=True)
         except (av.FFmpegError, ValueError, OverflowError):
             stream.codec_context.flush_buffers()
-    for packet in read_packets(container, stream):
+    packets = read_packets(container, stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except (MemoryError, av.error.MemoryError):
+            raise
+        except av.FFmpegError:  # the container is damaged from here on, which another way through it had not met
+            return
         yield from decode_packet(stream, packet)
 
 
