@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+from media_assets.media import frames
 from media_assets.media.records import Rendition
 from media_assets.media.rendering import FRAME_KINDS, RenderOptions
 from media_assets_tests.unit.media.conftest import Run
@@ -300,3 +301,19 @@ def test_a_recording_without_frames_has_none(run: Run, tmp_path: Path) -> None:
     result = run(write_clip(tmp_path / "v", "asf", "msmpeg4", frames=0), "clip.wmv")
     assert len(result.renditions) == 5
     assert not [one for one in result.renditions if one.kind in FRAME_KINDS]
+
+
+def test_packets_that_cannot_be_read_end_the_frames(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in cases 2836 and 4532 of ``make fuzz`` with seed 3: the first way through the file did not meet the damage."""
+    path = write_frames(tmp_path / "clip.mp4", lambda number: plain((10 * number, 80, 200)), 20, gop=20)
+    whole = len(frames_of(run, path))
+    real = frames.read_packets
+
+    def damaged(*arguments: Any) -> Any:
+        for number, packet in enumerate(real(*arguments)):
+            if number == 3:
+                raise av.error.InvalidDataError(1094995529, "Invalid data found when processing input")
+            yield packet
+
+    monkeypatch.setattr(frames, "read_packets", damaged)
+    assert 1 <= len(frames_of(run, path)) <= whole
