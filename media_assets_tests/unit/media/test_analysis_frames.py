@@ -304,7 +304,7 @@ def test_a_recording_without_frames_has_none(run: Run, tmp_path: Path) -> None:
 
 
 def test_packets_that_cannot_be_read_end_the_frames(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in cases 2836 and 4532 of ``make fuzz`` with seed 3: the first way through the file did not meet the damage."""
+    """As in cases 2836 and 4532 of ``make fuzz`` with seed 3: the first way through the file met no damage."""
     path = write_frames(tmp_path / "clip.mp4", lambda number: plain((10 * number, 80, 200)), 20, gop=20)
     whole = len(frames_of(run, path))
     real = frames.read_packets
