@@ -21,14 +21,14 @@ from media_assets.pipeline.bisect import bury
 from media_assets.pipeline.intake import OPEN_BATCHES, SweepResult, narrowed, plan_batches, sweep
 from media_assets.pipeline.library import Library
 from media_assets.pipeline.liveness import is_dead, started_at
-from media_assets.pipeline.requests import RunState, decide
+from media_assets.pipeline.requests import RunState, backoff, decide
 from media_assets.storage.ledger_schema import Batch
 
 # As OPEN_BATCHES, for those that have died, of which one run is requested at a time.
 _OPEN_SUSPECTS = 32
 
-# What makes a compaction fail, a damaged part for example, is rarely mended by itself.
-_AFTER_FAILED_COMPACTION = timedelta(minutes=15)
+# Compactions that are looked at to see how many failed in a row: with seven the wait is the longest.
+_COMPACTIONS_LOOKED_AT = 8
 
 _RUN_STATES: dict[dg.DagsterRunStatus, RunState] = {
     dg.DagsterRunStatus.SUCCESS: "succeeded",
@@ -189,6 +189,16 @@ def inbox_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Sens
     )
 
 
+def _failed_in_a_row(runs: Sequence[dg.DagsterRun]) -> int:
+    """Count the newest runs that failed; nothing was wrong with the tables when a process died, so those end it."""
+    count = 0
+    for run in runs:
+        if run.status != dg.DagsterRunStatus.FAILURE or is_orphaned(run):
+            break
+        count += 1
+    return count
+
+
 def catalog_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.SensorResult:
     """Request a compaction when there are new rows: at once when ingestion rests, else now and then."""
     now = datetime.now(UTC)
@@ -196,15 +206,14 @@ def catalog_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     if not pending:
         return dg.SensorResult(skip_reason="The catalog is up to date.")
     fail_orphaned_runs(context.instance, timedelta(seconds=library.settings.batch_dead_after_s))
-    runs = context.instance.get_run_records(dg.RunsFilter(job_name=catalog_job.name), limit=1)
-    run = runs[0].dagster_run if runs else None
-    # Nothing was wrong with the tables when its process died: no reason to wait. Either sensor may have seen it first.
-    status = run.status if run is not None and not is_orphaned(run) else None
-    if status in RUNS_IN_PROGRESS:
+    runs = context.instance.get_run_records(dg.RunsFilter(job_name=catalog_job.name), limit=_COMPACTIONS_LOOKED_AT)
+    if runs and not is_orphaned(runs[0].dagster_run) and runs[0].dagster_run.status in RUNS_IN_PROGRESS:
         return dg.SensorResult(skip_reason="A compaction is running.")
     last = datetime.fromisoformat(context.cursor) if context.cursor else None
     since = now - last if last is not None else timedelta.max
-    if status == dg.DagsterRunStatus.FAILURE and since < _AFTER_FAILED_COMPACTION:
+    # A store that did not answer is soon there again, a damaged part is rarely mended by itself.
+    failures = _failed_in_a_row([record.dagster_run for record in runs])
+    if failures and since < backoff(failures):
         return dg.SensorResult(skip_reason="The last compaction failed, its log says why. It is tried again later.")
     busy = library.ledger.open_batches(library.inbox().url, 1)
     if busy and since < timedelta(seconds=library.settings.catalog_interval_s):

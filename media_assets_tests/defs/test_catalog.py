@@ -160,3 +160,16 @@ def test_a_compaction_that_fails_is_not_started_again_at_every_tick(world: World
     assert done is not None
     assert done.success
     assert catalog.read_current(world.library.store, "files")["media_id"].to_pylist() == [keys.media_id("a.jpg")]
+
+
+def test_a_compaction_is_tried_again_soon_and_later_after_each_failure(world: World, drop: Drop) -> None:
+    drop({"a.jpg": jpeg(1)})
+    world.ingest()
+    (part,) = list_parts(world.library.store, "files")
+    world.library.store.put_bytes(part, b"no parquet")
+    for waits_s in (15, 30, 60):
+        request = world.tick("catalog_sensor", cursor=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
+        world.launch(request.run_requests[0], job="catalog_job")
+        for ago_s, requested in ((waits_s - 5, 0), (waits_s + 1, 1)):
+            cursor = (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat()
+            assert len(world.tick("catalog_sensor", cursor=cursor).run_requests) == requested, (waits_s, ago_s)
