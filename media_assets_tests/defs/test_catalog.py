@@ -165,6 +165,7 @@ def test_a_compaction_that_fails_is_not_started_again_at_every_tick(world: World
 def test_a_compaction_is_tried_again_soon_and_later_after_each_failure(world: World, drop: Drop) -> None:
     drop({"a.jpg": jpeg(1)})
     world.ingest()
+    world.tick()  # closes the batch: nothing arrives any more
     (part,) = list_parts(world.library.store, "files")
     world.library.store.put_bytes(part, b"no parquet")
     for waits_s in (15, 30, 60):
