@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias
 
@@ -74,7 +75,7 @@ def events(folder: Path, asset: str) -> set[str]:
     """Partitions of an asset that any database of Dagster has an event of, the logs of single runs included."""
     found: set[str] = set()
     for path in (folder / "library" / ".dagster").rglob("*.db"):
-        with sqlite3.connect(path) as database:
+        with closing(sqlite3.connect(path)) as database:
             tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if "event_logs" in tables:
                 query = "SELECT DISTINCT partition FROM event_logs WHERE asset_key = ? AND partition IS NOT NULL"
