@@ -1,5 +1,6 @@
 """Sidecars in the ledger: which media files they belong to, and whose ``metadata`` has not taken them into account yet.
 
+Whose metadata is to be computed again for another reason, as a consent to their place, waits in the same line.
 Statements only. What a sidecar is called is in ``sidecar_names``; how it is fetched is in ``pipeline.sidecars``. A
 sidecar that vanishes from the inbox stays on record: what was read from it stays in the tables until ``metadata`` is
 computed again, and then it is gone.
@@ -12,11 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from media_assets.storage import ledger_schema as schema
+from media_assets.storage.ledger_archive import is_archived
 from media_assets.storage.ledger_engine import LedgerEngine, chunks
 from media_assets.storage.ledger_schema import MediaEntry, SidecarUse
 from media_assets.storage.sidecar_names import media_keys, sidecar_keys, sidecar_rank
 
 _ASSET = "metadata"  # the asset that reads sidecars (``pipeline.assets.METADATA``)
+_READABLE = ("accepted", "rejected", "gone")  # a new version, which is pending, is read when it is processed
 
 
 class SidecarLedger(LedgerEngine):
@@ -91,6 +94,19 @@ class SidecarLedger(LedgerEngine):
         )
         with self._transaction() as connection:
             return [MediaEntry(**row._asdict()) for row in connection.execute(statement)]
+
+    def renew_metadata(self, media_ids: Sequence[str]) -> None:
+        """Note that the metadata of accepted files is to be computed again; archived files stay as they are."""
+        media = schema.media.c
+        readable = sa.and_(media.state.in_(_READABLE), media.original_key.is_not(None), ~is_archived())
+        with self._transaction() as connection:
+            for chunk in chunks(media_ids):
+                found = connection.execute(
+                    sa.select(media.media_id, media.inbox).where(media.media_id.in_(chunk), readable)
+                )
+                rows = [{**row._asdict(), "batch_id": None} for row in found]
+                if rows:
+                    connection.execute(self._insert(schema.refresh).on_conflict_do_nothing(), rows)
 
     # ---------------------------------------------------------------- inside the transactions of the ledger
 
@@ -194,8 +210,7 @@ def _stale_statement(match_keys: Sequence[str]) -> sa.Select[Any]:
             names.c.key.in_(match_keys),
             sidecar.c.state == "sidecar",
             file.c.original_key.is_not(None),
-            # A new version reads its sidecars when it is processed.
-            file.c.state.in_(("accepted", "rejected", "gone")),
+            file.c.state.in_(_READABLE),
             computed,
             ~taken,
         )

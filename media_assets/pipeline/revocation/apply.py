@@ -7,7 +7,7 @@ answers on record as not followed; the next call completes it. Doing it again ch
 import shutil
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,9 +28,10 @@ from media_assets.pipeline.sharing_selection import read_rules
 from media_assets.pipeline.sharing_skips import note_denied
 from media_assets.pipeline.sharing_withdrawal import withdraw_copies
 from media_assets.pipeline.skips import NO_CONSENT, PEOPLE, SKIPPED, clear_skips, write_skips
+from media_assets.storage import catalog
 from media_assets.storage.catalog_editing import edit_current
 from media_assets.storage.consents import publish_records
-from media_assets.storage.ledger_schema import MediaEntry, Outcome, ResultVersion
+from media_assets.storage.ledger_schema import Outcome, ResultVersion
 from media_assets.storage.tables import PartWriter, list_parts, read_part, replace_part
 
 _LEASE_FOR = timedelta(minutes=30)
@@ -103,6 +104,8 @@ def apply_consents(
         _settle_results(library, consents, owners, asset, run_id, forget_events, report)
     note_denied(library, read_rules(library))
     compact_tables(library, [SKIPPED])  # so that the reasons are seen as soon as the rows are gone
+    if _clear_what_is_allowed(library, consents, run_id):
+        compact_tables(library, [SKIPPED])
     report.is_settled = settled_before and is_settled()
     if report.is_settled:
         versions = {owner_mark(one): consents.version_of(one) for one in owners}
@@ -173,23 +176,29 @@ def _settle_results(
         if bare:
             skipped = PEOPLE if asset == FACES else METADATA
             write_skips(writer, skipped, run, {entries[one]: NO_CONSENT for one in bare if one in entries}, at)
-        if due:
-            _clear(writer, asset, [entries[one] for one in due if one in entries], at)
         by_id = {one.media_id: one for one in some}
         marked = {one.media_id: NO_CONSENT for one in new if asset in PURPOSE_OF} | bare
         library.ledger.record_results(
             [_outcome(by_id[media_id], asset, version, run_id, at) for media_id, version in marked.items()]
         )
-        if due:
+        if asset == METADATA:
+            library.ledger.renew_metadata(due)  # what is left of it stays until then
+        elif due:
             library.ledger.forget_results(asset, due)
         report.results_denied[asset] += len(marked)
         report.results_due[asset] += len(due)
 
 
-def _clear(writer: PartWriter, asset: str, entries: list[MediaEntry], at: datetime) -> None:
-    clear_skips(writer, asset, entries, at)
-    if asset == FACES:
-        clear_skips(writer, PEOPLE, entries, at)
+def _clear_what_is_allowed(library: Library, consents: Consents, run_id: str) -> bool:
+    """Remove what table ``skipped`` says of uses that are allowed now, whoever has computed it since."""
+    wrong: dict[str, list[str]] = defaultdict(list)
+    for row in catalog.read_current(library.store, SKIPPED, ["media_id", "owner", "asset", "purpose"]).to_pylist():
+        if consents.allows(row["owner"], row["purpose"]):
+            wrong[row["asset"]].append(row["media_id"])
+    at, writer = datetime.now(UTC), PartWriter(library.store, run_id)
+    for asset, media_ids in wrong.items():
+        clear_skips(writer, asset, library.ledger.entries(media_ids).values(), at)
+    return bool(wrong)
 
 
 def _results(library: Library, asset: str, owners: Collection[str]) -> Iterator[ResultVersion]:
@@ -230,6 +239,9 @@ def _bare_version(consents: Consents, asset: str, row: ResultVersion) -> str | N
 
 def _is_due(consents: Consents, asset: str, row: ResultVersion) -> bool:
     """Whether a result is to be computed again, because more is allowed now than when it was made."""
+    if asset == METADATA:
+        is_bare = row.state == "materialized" and (row.code_version or "").endswith(UNLOCATED)
+        return is_bare and consents.allows(row.owner, "location")
     if asset not in PURPOSE_OF or not consents.allows(row.owner, PURPOSE_OF[asset]):
         return False
     if row.code_version == NO_CONSENT:

@@ -188,8 +188,52 @@ def test_positions_go_without_consent_to_location(full: Library, dagster: Dagste
     assert bare["camera_model"] == "Telling Camera"
     assert rows(full, "metadata")["ben/a.jpg"]["place_city"] is not None
     assert {state for _, state in freshness_of(full, "metadata")} == {"current"}
+
+
+def test_positions_are_read_again_when_they_are_allowed_again(full: Library, dagster: Dagster, ingest: Ingest) -> None:
+    before = rows(full, "metadata")
+    say(full, "ann", "location", granted=False)
+    apply_consents(full, dagster.forget)
+    assert [row["asset"] for row in rows_of(full, "skipped", "ann")] == ["metadata"]
     say(full, "ann", "location", granted=True)
     assert dict(freshness_of(full, "metadata"))[keys.media_id("ann/a.jpg")] == "out_of_date"
+    assert apply_consents(full, dagster.forget).results_due["metadata"] == 1
+    assert rows_of(full, "skipped", "ann") == []
+    assert [entry.source_key for entry in full.ledger.waiting_refreshes(full.inbox().url, 9)] == ["ann/a.jpg"]
+    ingest(full)
+    told = ("latitude_deg", "longitude_deg", "place_city", "timezone", "tags_json")
+    assert [rows(full, "metadata")["ann/a.jpg"][name] for name in told] == [before["ann/a.jpg"][name] for name in told]
+    assert {state for _, state in freshness_of(full, "metadata")} == {"current"}
+    assert full.ledger.waiting_refreshes(full.inbox().url, 9) == []
+    assert apply_consents(full, dagster.forget, everyone=True).results_due["metadata"] == 0
+
+
+def test_positions_of_archived_files_wait_until_they_are_opened_again(full: Library, dagster: Dagster) -> None:
+    say(full, "ann", "location", granted=False)
+    apply_consents(full, dagster.forget)
+    (month,) = {entry.month for entry in full.ledger.entries([keys.media_id("ann/a.jpg")]).values()}
+    assert full.ledger.archive_month(month) == len(OWNERS)
+    say(full, "ann", "location", granted=True)
+    apply_consents(full, dagster.forget)
+    assert full.ledger.waiting_refreshes(full.inbox().url, 9) == []
+    assert rows(full, "metadata")["ann/a.jpg"]["latitude_deg"] is None
+
+
+def test_what_was_computed_before_the_answer_was_followed_is_not_called_skipped(
+    full: Library, dagster: Dagster
+) -> None:
+    say(full, "ann", "analysis", granted=False)
+    apply_consents(full, dagster.forget)
+    assert {row["asset"] for row in rows_of(full, "skipped", "ann")} == {"embeddings", "objects", "scenes", "safety"}
+    say(full, "ann", "analysis", granted=True)
+    ann = keys.media_id("ann/a.jpg")
+    run = RunIdentity("r2", "r2")
+    items = select_analysis(full.ledger, [ann], ["scenes"], run, only_missing=False).items
+    for _ in run_analysis(full, items, run):
+        pass
+    assert {row["media_id"] for row in rows_of(full, "scenes", "ann")} == {ann}
+    apply_consents(full, dagster.forget)
+    assert rows_of(full, "skipped", "ann") == []
 
 
 def test_copies_go_without_consent_to_publication(full: Library, dagster: Dagster) -> None:
