@@ -5,6 +5,7 @@ face too many costs a patch and a face too few costs a person; the analysis, whi
 ``face_detection``. Must not: cover, decode.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -57,9 +58,13 @@ _MTCNN_EFFORT = Effort(
 )
 _TURNS_DEG = (-35.0, 35.0, 90.0, -90.0, 180.0)
 _TURNED_PX = 960
-# A large face is seen surely, or in two views; cups, flowers, dogs and walls look like one in a single view.
+# A large face is seen surely, or in two views: cups, flowers, dogs and walls look like one in a single view, and much
+# enlarged cloth and machines in several, so that one of the two must be smaller.
 _LARGE_SHARE = 0.12  # of the longer side of the picture
 _SURE, _AGREED = 0.8, 0.45  # scores of a large face that was seen in one view, and in each of two
+_FITTING_PX = (
+    240.0  # 120 to 320 find the same large faces of labelled pictures, turned ones too; more lets cloth in again
+)
 _SAME = 0.4  # intersection over the smaller box at which two findings are one face
 _LEAST_PX = 4.0
 _BESIDE = 0.02  # of a side of the picture
@@ -74,12 +79,14 @@ class FoundFace:
         landmarks: Right and left eye, nose tip, right and left mouth corner.
         score: As its detector says, 0-1.
         source: Name of the detector.
+        fits: Whether its view did not enlarge it more than such a finding can be trusted in.
     """
 
     box: BoxPx
     landmarks: tuple[PointPx, ...]
     score: float
     source: str
+    fits: bool = True
 
 
 @dataclass(frozen=True)
@@ -180,11 +187,13 @@ class _View:
         pixels: RGB.
         back: Matrix of shape (2, 3) that takes its points to those of the picture.
         is_mirrored: Whether left and right are swapped, landmarks too.
+        fitting_px: The largest side of a finding that fits; the smallest view of its kind is all that large faces have.
     """
 
     pixels: Picture
     back: NDArray[np.float64]
     is_mirrored: bool = False
+    fitting_px: float = _FITTING_PX
 
 
 def _whole_views(picture: Picture, sizes: Sequence[int]) -> Iterator[_View]:
@@ -193,8 +202,8 @@ def _whole_views(picture: Picture, sizes: Sequence[int]) -> Iterator[_View]:
     for size in sizes:
         scaled = _scaled(picture, min(size / longest, _MOST_ENLARGED, max(1.0, _ENLARGED_TO_PX / longest)))
         if scaled.shape not in done:
+            yield _View(scaled, _back(picture, scaled), fitting_px=_FITTING_PX if done else math.inf)
             done.add(scaled.shape)
-            yield _View(scaled, _back(picture, scaled))
 
 
 def _tiles(picture: Picture) -> Iterator[_View]:
@@ -260,7 +269,8 @@ def _found(name: str, rows: _Floats, view: _View, least: float) -> Iterator[Foun
         if view.is_mirrored and len(points) == 5:
             points = points[[1, 0, 2, 4, 3]]
         box = _upright(corners)
-        yield FoundFace(box, tuple((float(x), float(y)) for x, y in points), float(row[4]), name)
+        fits = max(row[2] - row[0], row[3] - row[1]) <= view.fitting_px
+        yield FoundFace(box, tuple((float(x), float(y)) for x, y in points), float(row[4]), name, bool(fits))
 
 
 def _upright(corners: Any) -> BoxPx:
@@ -282,9 +292,10 @@ def _is_inside(face: FoundFace, picture: Picture) -> bool:
 
 
 def _is_confirmed(face: FoundFace, others: Sequence[Sequence[FoundFace]]) -> bool:
-    """Tell whether a face was seen in the same place, about as large, in another view."""
+    """Tell whether a face was seen in the same place, about as large, in another view, and fits one of the two."""
     return face.score >= _AGREED and any(
         other.score >= _AGREED
+        and (face.fits or other.fits)
         and _shared(face.box, other.box) >= _SAME
         and 0.5 < _area(face.box) / max(1e-6, _area(other.box)) < 2
         for view in others

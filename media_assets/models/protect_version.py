@@ -8,7 +8,7 @@ from media_assets.models.face_search import DETECTORS
 from media_assets.models.protect_records import ProtectOptions
 from media_assets.models.registry import model_named
 
-_REVISION = 1  # raise it when the same choices give other covers
+_REVISION = 2  # raise it when the same choices give other covers
 
 
 def protect_version(options: ProtectOptions) -> str:

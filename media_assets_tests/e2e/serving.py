@@ -140,8 +140,12 @@ class Serving:
 
     def command(self, *arguments: str, timeout_s: float = 120) -> Any:
         """Run another ``media-assets`` command on the library and return its JSON; it must succeed."""
+        return json.loads(self.say(*arguments, "--json", timeout_s=timeout_s))
+
+    def say(self, *arguments: str, timeout_s: float = 120) -> str:
+        """Run another ``media-assets`` command on the library and return what it prints; it must succeed."""
         done = subprocess.run(
-            [_COMMAND, *arguments, "--library", self.library, "--json"],
+            [_COMMAND, *arguments, "--library", self.library],
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -149,7 +153,7 @@ class Serving:
             check=False,
         )
         assert done.returncode == 0, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout)
+        return done.stdout
 
     def family(self) -> list[psutil.Process]:
         """Return the processes of the service: the command, its descendants, and whatever else has its environment.

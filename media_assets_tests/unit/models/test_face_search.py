@@ -49,6 +49,20 @@ def test_the_proof_also_finds_faces_that_lie(search: FaceSearch, degrees: int) -
     assert any(_is_there(face, box) for face in search.find(turned, "proof"))
 
 
+@pytest.mark.parametrize("care", ["cover", "proof"])
+@pytest.mark.parametrize("side_px", [512, 1024])
+def test_enlarged_cloth_is_no_face(search: FaceSearch, care: Care, side_px: int) -> None:
+    """Each of the two largest views takes the patch on the suit for a face, and the turned ones half of the suit."""
+    picture = np.asarray(Image.fromarray(ASTRONAUT).resize((side_px, side_px), Image.Resampling.LANCZOS))
+    scale = side_px / 512
+    face = FACE[0] * scale, FACE[1] * scale, FACE[2] * scale, FACE[3] * scale
+
+    large = [one for one in search.find(picture, care) if one.box[2] - one.box[0] > 0.15 * side_px]
+
+    assert large
+    assert all(_is_there(one, face) for one in large)
+
+
 def test_small_faces_of_large_pictures_are_found(search: FaceSearch) -> None:
     small = np.asarray(Image.fromarray(ASTRONAUT[20:240, 120:330]).resize((44, 46), Image.Resampling.LANCZOS))
     large = np.full((2800, 4000, 3), 128, np.uint8)
