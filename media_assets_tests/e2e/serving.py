@@ -144,7 +144,16 @@ class Serving:
 
     def say(self, *arguments: str, timeout_s: float = 120) -> str:
         """Run another ``media-assets`` command on the library and return what it prints; it must succeed."""
-        done = subprocess.run(
+        done = self._run(*arguments, timeout_s=timeout_s)
+        assert done.returncode == 0, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def succeeds(self, *arguments: str, timeout_s: float = 120) -> bool:
+        """Run another ``media-assets`` command on the library and return whether it succeeds."""
+        return self._run(*arguments, timeout_s=timeout_s).returncode == 0
+
+    def _run(self, *arguments: str, timeout_s: float) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             [_COMMAND, *arguments, "--library", self.library],
             capture_output=True,
             text=True,
@@ -152,8 +161,6 @@ class Serving:
             env=_environment(),
             check=False,
         )
-        assert done.returncode == 0, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
 
     def family(self) -> list[psutil.Process]:
         """Return the processes of the service: the command, its descendants, and whatever else has its environment.
