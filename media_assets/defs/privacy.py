@@ -13,7 +13,7 @@ from media_assets.defs.failures import failure_of
 from media_assets.defs.orphans import RUNS_IN_PROGRESS
 from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.library import CompactionBusyError, Library
-from media_assets.pipeline.revocation.applied import owners_pending
+from media_assets.pipeline.revocation.applied import mark_begun, owners_pending
 from media_assets.pipeline.revocation.apply import ConsentReport, apply_consents, summary
 from media_assets.settings import SettingsError
 from media_assets.storage.consents import publish_records
@@ -80,6 +80,7 @@ def privacy_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     pending = owners_pending(library, consents)
     if not pending:
         return dg.SensorResult(skip_reason="All consents are followed.")
+    mark_begun(library.store, pending)
     going = dg.RunsFilter(job_name=PRIVACY_JOB, statuses=RUNS_IN_PROGRESS)
     if context.instance.get_run_records(going, limit=1):
         return dg.SensorResult(skip_reason=f"The consents of {len(pending)} owners are being followed.")

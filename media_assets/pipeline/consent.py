@@ -76,9 +76,14 @@ class Consents:
         return "expired" if _has_expired(record, datetime.now(UTC)) else "granted"
 
     def version_of(self, owner: str) -> str:
-        """Return what changes when the answer for any purpose does, 16 hex digits."""
+        """Return what changes when an answer does, or is given once more, 16 hex digits.
+
+        An answer that is taken back is not what was before it: in between, work may have been done that it allowed.
+        """
         answers = [self.allows(owner, purpose) for purpose in PURPOSES]
-        return hashlib.sha256(json.dumps(answers).encode()).hexdigest()[:16]
+        records = [self._newest.get((owner, purpose)) for purpose in PURPOSES]
+        said = [None if one is None else one.recorded_at.astimezone(UTC).isoformat() for one in records]
+        return hashlib.sha256(json.dumps([answers, said]).encode()).hexdigest()[:16]
 
 
 def _has_expired(record: ConsentRecord, at: datetime) -> bool:

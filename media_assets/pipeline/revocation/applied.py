@@ -17,6 +17,9 @@ from media_assets.storage.objects import ObjectStore
 _DEFAULT = Consents((), PrivacyPolicy()).version_of("")
 """What has always been followed for an owner of whom nothing is known: results are gated from the start."""
 
+_BEGUN = "begun"
+"""Stands for the version while answers are being followed; it is that of no answers."""
+
 
 def owner_mark(owner: str) -> str:
     """Return what stands for an owner, 16 hex digits."""
@@ -43,6 +46,20 @@ def write_applied(store: ObjectStore, applied: Mapping[str, str]) -> None:
         StorageError: The store refused.
     """
     store.put_bytes(keys.CONSENTS_APPLIED, json.dumps(dict(applied), indent=1, sort_keys=True).encode())
+
+
+def mark_begun(store: ObjectStore, owners: Collection[str]) -> None:
+    """Record that other answers of some owners were seen: they are pending until they have been followed.
+
+    A policy that is changed, and changed back before it could be followed, has let work be done all the same.
+
+    Raises:
+        StorageError: The store could not be read or written.
+    """
+    applied = read_applied(store)
+    begun = {owner_mark(one): _BEGUN for one in owners}
+    if begun.items() - applied.items():
+        write_applied(store, {**applied, **begun})
 
 
 def owners_pending(library: Library, consents: Consents) -> list[str]:

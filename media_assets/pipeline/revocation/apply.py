@@ -20,7 +20,7 @@ from media_assets.pipeline.derived_tables import compact_tables
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.liveness import is_dead_holder, new_holder
 from media_assets.pipeline.recipe import recipe_of
-from media_assets.pipeline.revocation.applied import owner_mark, owners_pending, read_applied, write_applied
+from media_assets.pipeline.revocation.applied import mark_begun, owner_mark, owners_pending, read_applied, write_applied
 from media_assets.pipeline.revocation.row_edits import RULES
 from media_assets.pipeline.search.search import INDEX_FOLDER
 from media_assets.pipeline.selection import RunIdentity
@@ -97,6 +97,9 @@ def apply_consents(
     if not owners:
         return report
     report.owners = len(owners)
+    # Those that the work begins with: a permission that ends meanwhile is followed by the next call.
+    versions = {owner_mark(one): consents.version_of(one) for one in owners}
+    mark_begun(library.store, owners)
     report.copies_withdrawn = withdraw_copies(library)
     _edit_tables(library, consents, report)
     _forget_local_indexes(library)
@@ -108,7 +111,6 @@ def apply_consents(
         compact_tables(library, [SKIPPED])
     report.is_settled = settled_before and is_settled()
     if report.is_settled:
-        versions = {owner_mark(one): consents.version_of(one) for one in owners}
         write_applied(library.store, {**read_applied(library.store), **versions})
     return report
 

@@ -1,5 +1,6 @@
 """Derived data go when a consent does, come back when it does, and the proof sees both."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
@@ -312,6 +313,60 @@ def test_while_a_run_goes_on_the_answers_are_followed_again_later(full: Library,
     assert verify_consents(full, dagster.count).left == []
     assert owners_pending(full, read_consents(full)) == ["ann"]
     assert apply_consents(full, dagster.forget).is_settled
+
+
+def test_an_answer_that_is_taken_back_before_it_was_followed_is_followed(full: Library, dagster: Dagster) -> None:
+    say(full, "ann", "analysis", granted=False)
+    assert apply_consents(full, dagster.forget).is_settled
+    say(full, "ann", "analysis", granted=True)
+    assert not apply_consents(full, dagster.forget, is_settled=lambda: False).is_settled
+    analyze(full, "r2")
+    say(full, "ann", "analysis", granted=False)
+    assert owners_pending(full, read_consents(full)) == ["ann"]
+    apply_consents(full, dagster.forget)
+    assert verify_consents(full, dagster.count).left == []
+    assert owners_pending(full, read_consents(full)) == []
+
+
+def test_an_answer_that_nobody_saw_before_it_was_taken_back_is_followed(full: Library, dagster: Dagster) -> None:
+    say(full, "ann", "analysis", granted=False)
+    apply_consents(full, dagster.forget)
+    say(full, "ann", "analysis", granted=True)
+    media_id = keys.media_id("ann/a.jpg")
+    run = RunIdentity("r2", "r2")
+    items = select_analysis(full.ledger, [media_id], ["scenes"], run, only_missing=False).items
+    for _ in run_analysis(full, items, run):  # by hand, before the sensor's next look
+        pass
+    say(full, "ann", "analysis", granted=False)
+    assert verify_consents(full, dagster.count).left
+    apply_consents(full, dagster.forget)
+    assert verify_consents(full, dagster.count).left == []
+
+
+def test_a_policy_that_is_changed_back_before_it_was_followed_is_followed(
+    library: Library, drop: Drop, ingest: Ingest, dagster: Dagster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop({"ann/a.jpg": at_the_eiffel_tower()})
+    ingest(library)
+    with monkeypatch.context() as generous:
+        generous.setattr(library, "settings", library.settings.model_copy(update={"recognition_owners": ("ann",)}))
+        assert not apply_consents(library, dagster.forget, is_settled=lambda: False).is_settled
+    assert owners_pending(library, read_consents(library)) == ["ann"]
+    assert apply_consents(library, dagster.forget).is_settled
+    assert owners_pending(library, read_consents(library)) == []
+
+
+def test_a_permission_that_ends_while_it_is_followed_is_followed_once_more(full: Library, dagster: Dagster) -> None:
+    say(full, "ann", "analysis", granted=True, ends_in_s=1.5)
+
+    def settles() -> bool:  # at the end of the work, the permission has ended
+        while read_consents(full).allows("ann", "analysis"):
+            time.sleep(0.05)
+        return True
+
+    looks = iter([lambda: True, settles])
+    assert apply_consents(full, dagster.forget, is_settled=lambda: next(looks)()).is_settled
+    assert owners_pending(full, read_consents(full)) == ["ann"]
 
 
 def test_while_the_catalog_is_compacted_nothing_is_half_done(
