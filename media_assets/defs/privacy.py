@@ -1,7 +1,7 @@
 """Job and sensor that follow the consents: what an owner withdraws goes with the next tick.
 
 The register is read from the library, so that a tick that is repeated, or lost, changes nothing. An answer counts as
-followed only when no run went on that could still write by the older one.
+followed only when all runs have ended that went on when it was first seen, and could still write by an older one.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from media_assets.defs.failures import failure_of
 from media_assets.defs.orphans import RUNS_IN_PROGRESS
 from media_assets.pipeline.consent import read_consents
 from media_assets.pipeline.library import CompactionBusyError, Library
-from media_assets.pipeline.revocation.applied import mark_begun, owners_pending
+from media_assets.pipeline.revocation.applied import mark_seen, owners_pending
 from media_assets.pipeline.revocation.apply import ConsentReport, apply_consents, summary
 from media_assets.settings import SettingsError
 from media_assets.storage.consents import publish_records
@@ -21,13 +21,13 @@ from media_assets.storage.errors import StorageError
 
 PRIVACY_JOB = "privacy_job"
 _INTERVAL_S = 30
+_RUNNING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _PRIORITY_TAG = {"dagster/priority": "20"}
 
 
-def is_settled(instance: dg.DagsterInstance, own_run_id: str | None) -> bool:
-    """Return whether no other run goes on: what it has read of consents may be old."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=RUNS_IN_PROGRESS), limit=2)
-    return all(record.dagster_run.run_id == own_run_id for record in records)
+def runs_going_on(instance: dg.DagsterInstance, own_run_id: str | None = None) -> set[str]:
+    """Return the other runs that go on: what they have read of consents may be old. One that is queued read nothing."""
+    return set(instance.get_run_ids(dg.RunsFilter(statuses=_RUNNING))) - {own_run_id or ""}
 
 
 def follow_consents(
@@ -46,7 +46,7 @@ def follow_consents(
         partial(forget_asset_events, instance),
         run_id=run_id,
         everyone=everyone,
-        is_settled=lambda: is_settled(instance, run_id),
+        going_on=lambda: runs_going_on(instance, run_id),
     )
 
 
@@ -58,7 +58,7 @@ def _follow(context: dg.OpExecutionContext, library: dg.ResourceParam[Library]) 
         raise failure_of(error) from None
     context.log.info(f"Consents of {report.owners} owners were followed: {dict(summary(report))}")
     if not report.is_settled:
-        context.log.info("Other runs went on meanwhile. It is done once more when they have ended.")
+        context.log.info(f"{len(report.awaited)} other runs went on meanwhile. It is done once more after them.")
     context.add_output_metadata({name.replace(" ", "_"): value for name, value in summary(report).items()})
 
 
@@ -80,10 +80,16 @@ def privacy_tick(context: dg.SensorEvaluationContext, library: Library) -> dg.Se
     pending = owners_pending(library, consents)
     if not pending:
         return dg.SensorResult(skip_reason="All consents are followed.")
-    mark_begun(library.store, pending)
+    going_on = runs_going_on(context.instance)
+    seen = mark_seen(library.store, consents, pending, going_on)
+    awaited = [going_on.intersection(one.awaited) if one.is_edited else set() for one in seen.values()]
     going = dg.RunsFilter(job_name=PRIVACY_JOB, statuses=RUNS_IN_PROGRESS)
     if context.instance.get_run_records(going, limit=1):
         return dg.SensorResult(skip_reason=f"The consents of {len(pending)} owners are being followed.")
+    if all(awaited):
+        runs = len(set().union(*awaited))
+        again = f"It is done once more after {runs} runs that go on."
+        return dg.SensorResult(skip_reason=f"The consents of {len(pending)} owners were followed. {again}")
     return dg.SensorResult(run_requests=[dg.RunRequest()])
 
 

@@ -89,10 +89,34 @@ def test_while_another_run_goes_on_it_is_done_once_more_later(analysed: World) -
     going = analysed.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert not follow_consents(analysed.instance, analysed.library).is_settled
     assert owners_in(analysed.library, "faces") == {"ben"}
-    assert len(analysed.tick("privacy_sensor").run_requests) == 1
+    # The tables were edited: they are not read again and again while it goes on.
+    tick = analysed.tick("privacy_sensor")
+    assert not tick.run_requests
+    assert "once more after 1 runs that go on" in (tick.skip_message or "")
     analysed.instance.report_run_failed(going)
+    assert len(analysed.tick("privacy_sensor").run_requests) == 1
     assert follow_consents(analysed.instance, analysed.library).is_settled
     assert analysed.tick("privacy_sensor").run_requests == []
+
+
+def test_an_answer_that_a_tick_saw_before_it_was_taken_back_is_followed(
+    analysed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = analysed.library.settings.model_copy(update={"recognition_owners": ("ann",)})
+    with monkeypatch.context() as generous:
+        generous.setattr(analysed.library, "settings", changed)
+        assert len(analysed.tick("privacy_sensor").run_requests) == 1
+    assert len(analysed.tick("privacy_sensor").run_requests) == 1
+    assert follow_consents(analysed.instance, analysed.library).is_settled
+    assert analysed.tick("privacy_sensor").run_requests == []
+
+
+def test_a_run_that_has_not_started_is_not_waited_for(analysed: World) -> None:
+    say(analysed.library, "ann", "faces", granted=False)
+    job = analysed.definitions.resolve_job_def("analyze_job")
+    analysed.instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
+    assert follow_consents(analysed.instance, analysed.library).is_settled
+    assert analysed.tick("privacy_sensor").skip_message == "All consents are followed."
 
 
 def test_events_of_one_asset_of_some_partitions_are_forgotten(analysed: World) -> None:

@@ -20,7 +20,14 @@ from media_assets.pipeline.derived_tables import compact_tables
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.liveness import is_dead_holder, new_holder
 from media_assets.pipeline.recipe import recipe_of
-from media_assets.pipeline.revocation.applied import mark_begun, owner_mark, owners_pending, read_applied, write_applied
+from media_assets.pipeline.revocation.applied import (
+    Following,
+    mark_seen,
+    owner_mark,
+    owners_pending,
+    read_applied,
+    write_applied,
+)
 from media_assets.pipeline.revocation.row_edits import RULES
 from media_assets.pipeline.search.search import INDEX_FOLDER
 from media_assets.pipeline.selection import RunIdentity
@@ -54,7 +61,7 @@ class ConsentReport:
         results_denied: Results that are on record as denied now, by asset.
         results_due: Results that are computed again, by asset.
         events: Dagster events that were deleted.
-        is_settled: Whether nothing went on meanwhile that could write by the old answers.
+        awaited: Runs that went on meanwhile and may write by older answers.
     """
 
     owners: int = 0
@@ -63,7 +70,12 @@ class ConsentReport:
     results_denied: Counter[str] = field(default_factory=Counter)
     results_due: Counter[str] = field(default_factory=Counter)
     events: int = 0
-    is_settled: bool = True
+    awaited: frozenset[str] = frozenset()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing went on that could still write by older answers."""
+        return not self.awaited
 
 
 def apply_consents(
@@ -72,7 +84,7 @@ def apply_consents(
     *,
     run_id: str | None = None,
     everyone: bool = False,
-    is_settled: Callable[[], bool] = lambda: True,
+    going_on: Callable[[], Collection[str]] = tuple,
 ) -> ConsentReport:
     """Make the library what the consents say.
 
@@ -81,8 +93,8 @@ def apply_consents(
         forget_events: Deletes events from Dagster.
         run_id: Who does it.
         everyone: Look at all owners, instead of those whose answers have changed.
-        is_settled: Whether no run goes on that has read older answers. While one does, the answers stay on record as
-            not followed, so that they are followed once more.
+        going_on: Which other runs go on. As long as one does that may have read older answers, they stay on record as
+            not followed, so that they are followed once more after it.
 
     Raises:
         CompactionBusyError: The catalog is being compacted and does not become free.
@@ -90,16 +102,18 @@ def apply_consents(
         SettingsError: The policy file is not usable.
     """
     run_id = run_id or f"consent-{uuid.uuid4().hex[:12]}"
-    settled_before = is_settled()
     consents, report = read_consents(library), ConsentReport()
+    going = set(going_on())  # after the answers were read: a run that begins from now on reads no older ones
     publish_records(library.store)
     owners = library.ledger.share_owners() | consents.owners if everyone else set(owners_pending(library, consents))
     if not owners:
         return report
     report.owners = len(owners)
-    # Those that the work begins with: a permission that ends meanwhile is followed by the next call.
-    versions = {owner_mark(one): consents.version_of(one) for one in owners}
-    mark_begun(library.store, owners)
+    following = {
+        # The version that the work begins with: a permission that ends meanwhile is followed by the next call.
+        one: Following(seen.version, awaited=tuple(run for run in seen.awaited if run in going))
+        for one, seen in mark_seen(library.store, consents, owners, going).items()
+    }
     report.copies_withdrawn = withdraw_copies(library)
     _edit_tables(library, consents, report)
     _forget_local_indexes(library)
@@ -109,9 +123,9 @@ def apply_consents(
     compact_tables(library, [SKIPPED])  # so that the reasons are seen as soon as the rows are gone
     if _clear_what_is_allowed(library, consents, run_id):
         compact_tables(library, [SKIPPED])
-    report.is_settled = settled_before and is_settled()
-    if report.is_settled:
-        write_applied(library.store, {**read_applied(library.store), **versions})
+    report.awaited = frozenset(run for one in following.values() for run in one.awaited)
+    followed = {owner_mark(one): found for one, found in following.items()}
+    write_applied(library.store, {**read_applied(library.store), **followed})
     return report
 
 

@@ -18,7 +18,7 @@ from media_assets.pipeline.consent import PURPOSES, Purpose, read_consents
 from media_assets.pipeline.library import CompactionBusyError, Library
 from media_assets.pipeline.people.update import update_people
 from media_assets.pipeline.revocation import apply as applying
-from media_assets.pipeline.revocation.applied import owners_pending
+from media_assets.pipeline.revocation.applied import owner_mark, owners_pending
 from media_assets.pipeline.revocation.apply import ConsentReport, apply_consents
 from media_assets.pipeline.revocation.verify import verify_consents
 from media_assets.pipeline.selection import RunIdentity
@@ -308,18 +308,28 @@ def test_a_death_at_any_step_is_completed_by_the_next_call(
 
 def test_while_a_run_goes_on_the_answers_are_followed_again_later(full: Library, dagster: Dagster) -> None:
     say(full, "ann", "analysis", granted=False)
-    report = apply_consents(full, dagster.forget, is_settled=lambda: False)
-    assert not report.is_settled
+    report = apply_consents(full, dagster.forget, going_on=lambda: ["r1", "r2"])
+    assert (report.is_settled, report.awaited) == (False, {"r1", "r2"})
     assert verify_consents(full, dagster.count).left == []
     assert owners_pending(full, read_consents(full)) == ["ann"]
-    assert apply_consents(full, dagster.forget).is_settled
+    assert apply_consents(full, dagster.forget, going_on=lambda: ["r2", "r3"]).awaited == {"r2"}
+    assert owners_pending(full, read_consents(full)) == ["ann"]
+
+
+def test_runs_that_began_after_an_answer_are_not_waited_for(full: Library, dagster: Dagster) -> None:
+    say(full, "ann", "analysis", granted=False)
+    assert apply_consents(full, dagster.forget, going_on=lambda: ["r1"]).awaited == {"r1"}
+    assert apply_consents(full, dagster.forget, going_on=lambda: ["r2"]).is_settled
+    assert owners_pending(full, read_consents(full)) == []
+    assert apply_consents(full, dagster.forget, everyone=True, going_on=lambda: ["r3"]).is_settled
+    assert owners_pending(full, read_consents(full)) == []
 
 
 def test_an_answer_that_is_taken_back_before_it_was_followed_is_followed(full: Library, dagster: Dagster) -> None:
     say(full, "ann", "analysis", granted=False)
     assert apply_consents(full, dagster.forget).is_settled
     say(full, "ann", "analysis", granted=True)
-    assert not apply_consents(full, dagster.forget, is_settled=lambda: False).is_settled
+    assert not apply_consents(full, dagster.forget, going_on=lambda: ["r1"]).is_settled
     analyze(full, "r2")
     say(full, "ann", "analysis", granted=False)
     assert owners_pending(full, read_consents(full)) == ["ann"]
@@ -350,22 +360,23 @@ def test_a_policy_that_is_changed_back_before_it_was_followed_is_followed(
     ingest(library)
     with monkeypatch.context() as generous:
         generous.setattr(library, "settings", library.settings.model_copy(update={"recognition_owners": ("ann",)}))
-        assert not apply_consents(library, dagster.forget, is_settled=lambda: False).is_settled
+        assert not apply_consents(library, dagster.forget, going_on=lambda: ["r1"]).is_settled
     assert owners_pending(library, read_consents(library)) == ["ann"]
     assert apply_consents(library, dagster.forget).is_settled
     assert owners_pending(library, read_consents(library)) == []
 
 
-def test_a_permission_that_ends_while_it_is_followed_is_followed_once_more(full: Library, dagster: Dagster) -> None:
+def test_a_permission_that_ends_while_it_is_followed_is_followed_once_more(
+    full: Library, dagster: Dagster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     say(full, "ann", "analysis", granted=True, ends_in_s=1.5)
 
-    def settles() -> bool:  # at the end of the work, the permission has ended
-        while read_consents(full).allows("ann", "analysis"):
+    def ends(library: Library, tables: list[str]) -> None:  # after the tables were edited
+        while read_consents(library).allows("ann", "analysis"):
             time.sleep(0.05)
-        return True
 
-    looks = iter([lambda: True, settles])
-    assert apply_consents(full, dagster.forget, is_settled=lambda: next(looks)()).is_settled
+    monkeypatch.setattr(applying, "compact_tables", ends)
+    assert apply_consents(full, dagster.forget).is_settled
     assert owners_pending(full, read_consents(full)) == ["ann"]
 
 
@@ -384,6 +395,17 @@ def test_nothing_is_done_where_nothing_has_changed(full: Library, dagster: Dagst
     assert apply_consents(full, dagster.forget) == ConsentReport()
     assert apply_consents(full, dagster.forget, everyone=True).rows == {}
     assert {info.key: info.size_bytes for info in full.store.list("tables")} == before
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"x": 3}', b'{"MARK": {"awaited": 3}}', b'{"MARK": null}'])
+def test_a_record_of_what_was_followed_that_is_damaged_lets_it_be_followed_again(
+    full: Library, dagster: Dagster, content: bytes
+) -> None:
+    mark = owner_mark("ann").encode()
+    full.store.put_bytes(keys.CONSENTS_APPLIED, content.replace(b"MARK", mark))
+    assert owners_pending(full, read_consents(full)) == ["ann", "ben"]
+    assert apply_consents(full, dagster.forget).is_settled
+    assert owners_pending(full, read_consents(full)) == []
 
 
 def test_owners_of_whom_nothing_is_known_are_not_pending(library: Library, drop: Drop, ingest: Ingest) -> None:
