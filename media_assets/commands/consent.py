@@ -36,8 +36,8 @@ from media_assets.storage.consents import (
     publish_records,
     read_records,
     record_consent,
+    time_of_record,
 )
-from media_assets.storage.people_edits import now
 
 _SHOWN = 20
 
@@ -117,10 +117,9 @@ def grant(
 
     The sensors of a running service compute what is allowed now; without one, `media-assets process` does.
     """
-    at = now()
-    ends = None if expires is None else _end(expires, at)
+    ends = None if expires is None else _end(expires, datetime.now(UTC))
     with _opened(library) as opened:
-        _record(opened, owner, purposes, recorded_by, note, at, granted=True, ends=ends)
+        _record(opened, owner, purposes, recorded_by, note, granted=True, ends=ends)
         until = f" until {ends.isoformat()}" if ends else ""
         console.print(f"Recorded: {owner} allows {', '.join(purposes)}{until}.", markup=False)
 
@@ -141,7 +140,7 @@ def revoke(
     minute where the service runs; at once with `media-assets consent apply`.
     """
     with _opened(library) as opened:
-        _record(opened, owner, purposes, recorded_by, note, now(), granted=False, ends=None)
+        _record(opened, owner, purposes, recorded_by, note, granted=False, ends=None)
         console.print(f"Recorded: {owner} does not allow {', '.join(purposes)} any longer.", markup=False)
         console.print("What was derived goes with the next run of privacy_job, or now: media-assets consent apply")
 
@@ -152,7 +151,6 @@ def _record(
     purposes: Sequence[Purpose],
     recorded_by: str | None,
     note: str | None,
-    at: datetime,
     *,
     granted: bool,
     ends: datetime | None,
@@ -162,7 +160,7 @@ def _record(
         shown = ", ".join(sorted(known)[:_SHOWN]) or "none yet"
         note_of = f"Note: there are no files of an owner {owner!r} (owners: {shown}). It is recorded all the same."
         click.echo(note_of, err=True)
-    by = _recorder(recorded_by)
+    by, at = _recorder(recorded_by), time_of_record(opened.store, owner)
     for number, purpose in enumerate(purposes):
         record_consent(
             opened.store,

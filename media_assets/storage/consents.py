@@ -5,7 +5,7 @@ is decided in ``pipeline.consent``.
 """
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 from weakref import WeakKeyDictionary
 
@@ -110,6 +110,14 @@ def publish_records(store: ObjectStore) -> bool:
     return publish_register(store, _TABLE, rows_to_table(table_named(_TABLE), rows))
 
 
-def now() -> datetime:
-    """Return the time for a new record."""
-    return datetime.now(UTC)
+def time_of_record(store: ObjectStore, owner: str) -> datetime:
+    """Return the time for new records of an owner: now, or right after the newest one where clocks disagree.
+
+    What is said last has to count, also when the clock was set back or another machine's runs ahead.
+
+    Raises:
+        CatalogError: A record is damaged or of a later version; it is named.
+        StorageError: The store could not be read.
+    """
+    said = [one.recorded_at for one in read_records(store) if one.owner == owner]
+    return max([datetime.now(UTC), *(at + timedelta(microseconds=1) for at in said)])

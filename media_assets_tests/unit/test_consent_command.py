@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from media_assets.cli import main
 from media_assets.pipeline.library import Library
+from media_assets.storage.consents import ConsentRecord, record_consent
 from media_assets_tests.unit.storage.uploads import upload
 
 Call: TypeAlias = Callable[..., Result]
@@ -41,6 +43,16 @@ def test_what_is_recorded_counts_at_once(call: Call) -> None:
     revoked = call("revoke", "ann", "all", "--by", "Clerk")
     assert "media-assets consent apply" in revoked.stdout
     assert set(answers(call, "ann").values()) == {(False, "revoked")}
+
+
+def test_what_is_said_last_counts_also_where_another_clock_runs_ahead(call: Call, library: Library) -> None:
+    ahead = datetime.now(UTC) + timedelta(minutes=5)
+    record = ConsentRecord(owner="ann", purpose="faces", granted=True, recorded_by="Clerk", recorded_at=ahead)
+    record_consent(library.store, record)
+    call("revoke", "ann", "text,faces", "--by", "Clerk")
+    assert answers(call, "ann")["faces"] == (False, "revoked")
+    call("grant", "ann", "faces", "--by", "Clerk")
+    assert answers(call, "ann")["faces"] == (True, "granted")
 
 
 def test_the_history_keeps_everything(call: Call) -> None:
