@@ -12,7 +12,7 @@ from media_assets.pipeline.library import Library
 from media_assets.pipeline.review import Decision, Level, PublicationGate, read_gate
 from media_assets.storage import catalog
 from media_assets.storage.present_table import read_present
-from media_assets.storage.reviews import ReviewDecision, now, record_decision
+from media_assets.storage.reviews import ReviewDecision, record_decision, time_of_decision
 from media_assets.storage.tables import PartWriter
 
 REVIEWS = "reviews"
@@ -116,7 +116,7 @@ def decide(
         raise ReviewError(
             f"{unknown[0]} is no accepted file of this library. Copy a media_id from `media-assets review list --all`."
         )
-    at = now()
+    at = time_of_decision(library.store, wanted)
     made = [
         ReviewDecision(
             media_id=one,

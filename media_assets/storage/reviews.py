@@ -7,7 +7,7 @@ from it is decided in ``pipeline.review``.
 
 import secrets
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -106,9 +106,16 @@ def delete_decisions(store: ObjectStore, owner: str, media_ids: Iterable[str] | 
     return len(gone)
 
 
-def now() -> datetime:
-    """Return the time for a new decision."""
-    return datetime.now(UTC)
+def time_of_decision(store: ObjectStore, media_ids: Iterable[str]) -> datetime:
+    """Return the time for new decisions about some files: now, or right after the latest one where clocks disagree.
+
+    Raises:
+        CatalogError: A decision is damaged or of a later version; it is named.
+        StorageError: The store could not be read.
+    """
+    about = set(media_ids)
+    said = [one.recorded_at for (media_id, _), one in read_decisions(store).items() if media_id in about]
+    return max([datetime.now(UTC), *(at + timedelta(microseconds=1) for at in said)])
 
 
 def _latest(decisions: Iterable[ReviewDecision]) -> dict[tuple[str, str], ReviewDecision]:

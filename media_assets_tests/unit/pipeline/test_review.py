@@ -1,6 +1,6 @@
 """The publication gate over rows as op ``analyze`` writes them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,6 +11,7 @@ from media_assets.pipeline.review_queue import ReviewError, decide, review_items
 from media_assets.storage import keys
 from media_assets.storage.consents import ConsentRecord, record_consent
 from media_assets.storage.present_table import read_present
+from media_assets.storage.reviews import record_decision
 from media_assets_tests.conftest import MakeLibrary
 from media_assets_tests.unit.pipeline.analysed import Analysed
 from media_assets_tests.unit.storage.uploads import entry_of
@@ -136,6 +137,15 @@ def test_the_word_of_a_person_wins_until_the_bytes_change(library: Library) -> N
     library.compact()
     (row,) = analysed.current("reviews")[ID]
     assert (row["decision"], row["recorded_by"], row["note"], row["input_version"]) == ("block", "max", None, "v1")
+
+
+def test_the_last_word_wins_also_where_another_clock_runs_ahead(library: Library) -> None:
+    rated(Analysed(library), SEEN, "v1", (None, 0.9))
+    accept(library, SEEN, "v1")
+    (made,) = decide(library, (ID,), "allow", recorded_by="eva")
+    record_decision(library.store, made.model_copy(update={"recorded_at": made.recorded_at + timedelta(minutes=5)}))
+    decide(library, (ID,), "block", recorded_by="max")
+    assert read_gate(library).decision(ID, "v1") == "block"
 
 
 def test_nothing_is_recorded_about_unknown_files_or_by_nobody(library: Library) -> None:
